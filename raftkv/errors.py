@@ -1,0 +1,151 @@
+"""The one small tree of typed errors.
+
+::
+
+    RaftKvError
+    ├── ConfigError                 a flag or a combination of flags makes no sense
+    ├── NodeStopped                 the node is shutting down
+    ├── ProposalDropped             certainly not appended, so it may be retried
+    │   ├── NoLeader
+    │   └── TooManyRequests
+    ├── RequestTimedOut             outcome unknown: it may have happened, or still happen
+    ├── StorageError                a fault of the disk or of what is on it
+    │   ├── StorageCorrupt
+    │   ├── NoSpace
+    │   ├── DataDirInUse
+    │   ├── DataDirMismatch
+    │   └── FormatTooNew
+    ├── PeerProtocolError           a peer sent what no peer of this cluster and version sends
+    └── RequestError                a client's fault; the store is unchanged
+        └── EmptyKey, KeyNotFound, Compacted ... one class for each of etcd's errors
+
+An own bug is none of these: it is a failed ``assert``, and the node stops. The mapping of an error to
+a status code and to etcd's text is in ``raftkv.api.status`` and nowhere else.
+"""
+
+
+class RaftKvError(Exception):
+    """Root of everything raftkv raises on purpose."""
+
+
+class ConfigError(RaftKvError):
+    """The configuration can't work; the text names the flag, its value and what to do."""
+
+
+class NodeStopped(RaftKvError):
+    """The node is shutting down and takes no more requests."""
+
+
+class ProposalDropped(RaftKvError):
+    """The proposal certainly was not appended to any log: retrying it is safe."""
+
+
+class NoLeader(ProposalDropped):
+    """No leader is known to this member."""
+
+
+class TooManyRequests(ProposalDropped):
+    """More work is waiting than the bounded queues take."""
+
+
+class RequestTimedOut(RaftKvError):
+    """The answer did not come in time. The outcome is *unknown*, never "failed"."""
+
+
+class StorageError(RaftKvError):
+    """A fault of the disk, or of what was found on it."""
+
+
+class StorageCorrupt(StorageError):
+    """Data that was proven durable is damaged; starting would lose acknowledged writes."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(
+            f"{path}: damaged at offset {offset}: {reason}. What follows had been made durable, so "
+            f"cutting it off could lose acknowledged writes. Keep a copy of the folder, remove it and "
+            f"let this member join again from the others, or restore a backup."
+        )
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+
+
+class NoSpace(StorageError):
+    """No room could be reserved for more log; nothing was promised and nothing is lost."""
+
+
+class DataDirInUse(StorageError):
+    """Another process holds the data folder."""
+
+
+class DataDirMismatch(StorageError):
+    """The data folder belongs to another member or to another cluster."""
+
+
+class FormatTooNew(StorageError):
+    """The data folder was written by a newer raftkv; the text names the version needed."""
+
+
+class PeerProtocolError(RaftKvError):
+    """A peer sent something that no peer of this cluster and version sends."""
+
+
+class RequestError(RaftKvError):
+    """A client's fault: the request is refused and the store is unchanged."""
+
+
+class InvalidRequest(RequestError):
+    """The request can't be decoded; the text says what is wrong with it."""
+
+
+class EmptyKey(RequestError):
+    """A key is empty where one is needed."""
+
+
+class KeyNotFound(RequestError):
+    """``ignore_value`` or ``ignore_lease`` on a missing key, or an empty operation in a txn."""
+
+
+class ValueProvided(RequestError):
+    """``ignore_value`` together with a value."""
+
+
+class LeaseProvided(RequestError):
+    """``ignore_lease`` together with a lease."""
+
+
+class LeaseNotFound(RequestError):
+    """The lease is not there."""
+
+
+class TooManyOps(RequestError):
+    """More compares or operations than ``--max-txn-ops``."""
+
+
+class DuplicateKey(RequestError):
+    """One branch of a txn puts a key twice, or puts and deletes it."""
+
+
+class InvalidSortOption(RequestError):
+    """A sort order or target that does not exist."""
+
+
+class RequestTooLarge(RequestError):
+    """The encoded proposal is larger than ``--max-request-bytes``."""
+
+
+class MessageTooLarge(RequestError):
+    """The encoded request is larger than any server takes; ``size`` and ``limit`` in bytes."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"{size} vs. {limit} bytes")
+        self.size = size
+        self.limit = limit
+
+
+class Compacted(RequestError):
+    """The revision wanted is below (or, for a compaction, at or below) the compact revision."""
+
+
+class FutureRevision(RequestError):
+    """The revision wanted is above the current one."""

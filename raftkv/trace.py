@@ -1,0 +1,155 @@
+"""Events: the few things worth telling about a run, in one vocabulary.
+
+Log lines, scenario files, digests and pages are views of these. An event is a small immutable value
+without a time: whoever records it adds the time and the node. ``Emit`` is how a component tells; it
+must not block and must not raise.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Started(NamedTuple):
+    """A member came up. ``log_index`` is the last index recovered from its log."""
+
+    name: str
+    member_id: int
+    cluster_id: int
+    term: int
+    log_index: int
+    client_urls: str
+
+
+class Stopped(NamedTuple):
+    """A member ends, with the reason."""
+
+    reason: str
+
+
+class TornTailCut(NamedTuple):
+    """The unfinished last batch of the log was cut at start; it had not been acknowledged."""
+
+    segment: str
+    offset: int
+    length: int
+
+
+class RoleChanged(NamedTuple):
+    """This member is now ``role`` ("follower", "pre-candidate", "candidate", "leader")."""
+
+    role: str
+    term: int
+
+
+class LeaderChanged(NamedTuple):
+    """This member now follows ``leader`` (0 = knows none)."""
+
+    leader: int
+    term: int
+
+
+class VoteCast(NamedTuple):
+    """This member answered a request for its vote (thesis §3.4, §9.6 for ``pre_vote``)."""
+
+    candidate: int
+    term: int
+    granted: bool
+    pre_vote: bool
+
+
+class LogTruncated(NamedTuple):
+    """A leader's entries replaced a conflicting suffix that started at ``index`` (thesis §3.5)."""
+
+    index: int  # type: ignore[assignment]  # the paper's name wins over tuple.index
+    term: int
+
+
+class PeerUp(NamedTuple):
+    """The stream to a peer is established."""
+
+    peer: int
+
+
+class PeerDown(NamedTuple):
+    """The stream to a peer is lost, with the reason."""
+
+    peer: int
+    reason: str
+
+
+class PeerRefused(NamedTuple):
+    """A peer was refused (another cluster, another version, a removed member), with the reason."""
+
+    peer: int
+    reason: str
+
+
+class SlowStep(NamedTuple):
+    """One step held the loop of this member for ``milliseconds``."""
+
+    step: str
+    milliseconds: float
+
+
+Event = (
+    Started
+    | Stopped
+    | TornTailCut
+    | RoleChanged
+    | LeaderChanged
+    | VoteCast
+    | LogTruncated
+    | PeerUp
+    | PeerDown
+    | PeerRefused
+    | SlowStep
+)
+
+Emit = Callable[[Event], None]
+
+
+def describe(event: Event, name: Callable[[int], str]) -> str:
+    """Return an event as one line of text; ``name`` gives a member's name for its id."""
+    match event:
+        case Started():
+            return (
+                f"started as {event.name} ({event.member_id:x}) of cluster {event.cluster_id:x}, "
+                f"term {event.term}, log to {event.log_index}, clients at {event.client_urls}"
+            )
+        case Stopped():
+            return f"stopped: {event.reason}"
+        case TornTailCut():
+            return (
+                f"cut an unfinished batch of {event.length} bytes off {event.segment} at {event.offset}; "
+                f"it had never been acknowledged"
+            )
+        case RoleChanged():
+            return f"became {event.role} in term {event.term}"
+        case LeaderChanged(leader=0):
+            return f"knows no leader in term {event.term}"
+        case LeaderChanged():
+            return f"follows {name(event.leader)} in term {event.term}"
+        case VoteCast():
+            what = "pre-vote" if event.pre_vote else "vote"
+            answer = "gave" if event.granted else "refused"
+            return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
+        case LogTruncated():
+            return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
+        case _:
+            return _describe_peer(event, name)
+
+
+def _describe_peer(event: PeerUp | PeerDown | PeerRefused | SlowStep, name: Callable[[int], str]) -> str:
+    match event:
+        case PeerUp():
+            return f"peer {name(event.peer)} is up"
+        case PeerDown():
+            return f"peer {name(event.peer)} is down: {event.reason}"
+        case PeerRefused():
+            return f"peer {name(event.peer)} refused: {event.reason}"
+        case SlowStep():
+            return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
+
+
+def discard(event: Event) -> None:
+    """Take an event and do nothing with it: the default for cores driven by hand."""
