@@ -1,0 +1,59 @@
+"""The consensus core and its contract: values in, values out.
+
+Everybody else imports this package and none of its modules' insides; nobody imports ``core``.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from raftkv.raft.contract import Consensus
+from raftkv.raft.core import Raft
+from raftkv.raft.membership import bootstrap_entry, decode_configuration
+from raftkv.raft.messages import Message
+from raftkv.raft.ready import ReadState, Ready, Write
+from raftkv.raft.types import (
+    NO_NODE,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    PeerEvent,
+    Role,
+    Status,
+)
+from raftkv.trace import Emit, discard
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = [
+    "NO_NODE",
+    "Configuration",
+    "Consensus",
+    "Entry",
+    "EntryKind",
+    "HardState",
+    "Message",
+    "PeerEvent",
+    "ReadState",
+    "Ready",
+    "Role",
+    "Status",
+    "Write",
+    "bootstrap_entry",
+    "decode_configuration",
+    "make_core",
+]
+
+
+def make_core(
+    node_id: int,
+    entries: Sequence[Entry],
+    hard_state: HardState,
+    *,
+    rng: "Random",
+    election_ticks: int = 10,
+    emit: Emit = discard,
+) -> Consensus:
+    """Return the reference core for one member, from what its log held."""
+    return Raft(node_id, entries, hard_state, rng=rng, election_ticks=election_ticks, emit=emit)

@@ -1,0 +1,56 @@
+"""The contract between a consensus core and whoever runs it.
+
+A core takes values and gives values: no clock (time is ``tick``), no chance but an injected
+``Random``, no files, sockets, tasks or threads. The node, the simulator and the tests use only this.
+The loop of a host is::
+
+    while (ready := core.ready()) is not None:
+        send(ready.messages)
+        store(ready.write)            # later: core.persisted(write.number); send(write.after)
+        apply(ready.committed)        # then:  core.applied(last index)
+"""
+
+from typing import Protocol
+
+from raftkv.raft.messages import Message
+from raftkv.raft.ready import Ready
+from raftkv.raft.types import PeerEvent, Status
+
+
+class Consensus(Protocol):
+    """One member's consensus core."""
+
+    def tick(self) -> None:
+        """Let one heartbeat interval pass."""
+
+    def step(self, message: Message) -> None:
+        """Take a message that arrived for this member."""
+
+    def propose(self, data: bytes) -> None:
+        """Append a command, or send it to the leader.
+
+        Raises ``NoLeader`` or ``TooManyRequests``: then the command certainly was not appended.
+        Returning promises nothing: only the entry in ``Ready.committed`` does.
+        """
+
+    def read_index(self, context: int) -> None:
+        """Ask for an index at which a linearizable read may be served (thesis §6.4).
+
+        The answer, if one comes, is a ``ReadState`` with this context; ask again under a new context
+        when none came. Raises ``NoLeader``.
+        """
+
+    def report(self, peer: int, event: PeerEvent) -> None:
+        """Take a hint of the transport about a peer."""
+
+    def ready(self) -> Ready | None:
+        """Return the effects due now, or None. May be called while writes are in flight."""
+
+    def persisted(self, number: int) -> None:
+        """Take note that every Write up to ``number`` is durable."""
+
+    def applied(self, index: int) -> None:
+        """Take note that every committed entry up to ``index`` is applied."""
+
+    def status(self) -> Status:
+        """Return the member as seen from outside."""

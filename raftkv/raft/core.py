@@ -1,0 +1,666 @@
+"""The consensus core: Raft as one machine that takes values and gives values.
+
+The order of the file is that of the thesis' figure 3.1: state, what all servers do, elections
+(RequestVote), replication (AppendEntries), commitment, then reads (§6.4). Each rule is a method of its
+own with its section, so that a subclass can replace one.
+
+Two rules for this file. First: nothing here waits, sleeps, draws chance (but from the injected
+``Random``) or touches a disk or a socket; whatever is to be done leaves through ``ready``. Second: a
+message goes through ``_send``, which decides whether it may leave before the next Write is durable.
+
+Always on: PreVote (§9.6), CheckQuorum and leader stickiness (§6.2, §4.2.3).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from raftkv.errors import NoLeader, TooManyRequests
+from raftkv.raft.log import RaftLog
+from raftkv.raft.membership import latest_configuration
+from raftkv.raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    ForwardProposals,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
+    RequestPreVote,
+    RequestVote,
+    RequestVoteReply,
+)
+from raftkv.raft.progress import Progress
+from raftkv.raft.quorum import VoteResult, acknowledged_by_majority, is_majority, vote_result
+from raftkv.raft.reads import ReadQueue
+from raftkv.raft.ready import ReadState, Ready, Write
+from raftkv.raft.types import (
+    NO_NODE,
+    Entry,
+    EntryKind,
+    HardState,
+    PeerEvent,
+    Role,
+    Status,
+)
+from raftkv.trace import Emit, LeaderChanged, LogTruncated, RoleChanged, VoteCast, discard
+
+if TYPE_CHECKING:
+    from random import Random
+
+MAX_APPEND_BYTES = 1024 * 1024
+"""Entry data in one AppendEntries, and in one batch of committed entries."""
+
+MAX_COMMITTED_ENTRIES = 256
+"""Committed entries in one Ready, so that no step of the host grows long."""
+
+MAX_UNCOMMITTED_BYTES = 64 * 1024 * 1024
+"""Entry data a leader holds uncommitted before it refuses more proposals."""
+
+
+class Raft:
+    """One member's core; fulfils ``raftkv.raft.contract.Consensus``."""
+
+    def __init__(
+        self,
+        node_id: int,
+        entries: Sequence[Entry],
+        hard_state: HardState,
+        *,
+        rng: "Random",
+        election_ticks: int = 10,
+        emit: Emit = discard,
+    ) -> None:
+        """Start from what the log held; ``entries`` begin with the bootstrap configuration."""
+        self.node_id = node_id
+        self.election_ticks = election_ticks
+        self._rng = rng
+        self._emit = emit
+        # Persistent state (figure 3.1), with what of it is on disk.
+        self.log = RaftLog(entries)
+        self.current_term = hard_state.term
+        self.voted_for = hard_state.vote
+        self._durable = hard_state
+        self._handed_over = hard_state
+        self._in_flight: list[tuple[int, HardState]] = []
+        # Volatile state.
+        self.configuration = latest_configuration(entries)
+        self.commit_index = min(hard_state.commit, self.log.last_index)
+        self.applied_index = 0
+        self._committed_out = 0
+        self.role = Role.FOLLOWER
+        self.leader = NO_NODE
+        self._election_elapsed = 0
+        self._election_timeout = 0
+        self._votes: dict[int, bool] = {}
+        # Volatile state of a leader.
+        self.progress: dict[int, Progress] = {}
+        self.reads = ReadQueue()
+        self._uncommitted_bytes = 0
+        # Effects waiting for ready().
+        self._write_number = 0
+        self._messages: list[Message] = []
+        self._after: list[Message] = []
+        self._read_states: list[ReadState] = []
+        self._forward_commands: list[bytes] = []
+        self._forward_reads: list[int] = []
+        self._configuration_changed = True
+        self._hint_due = False
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            RequestPreVote: self.on_request_pre_vote,
+            PreVoteReply: self.on_pre_vote_reply,
+            RequestVote: self.on_request_vote,
+            RequestVoteReply: self.on_vote_reply,
+            AppendEntries: self.on_append_entries,
+            AppendEntriesReply: self.on_append_reply,
+            Heartbeat: self.on_heartbeat,
+            HeartbeatReply: self.on_heartbeat_reply,
+            ForwardProposals: self.on_forward_proposals,
+            ReadIndex: self.on_read_index,
+            ReadIndexReply: self.on_read_index_reply,
+        }
+        self.reset_election_timer()
+
+    # ---------------------------------------------------------------- all servers
+
+    def tick(self) -> None:
+        """Let one heartbeat interval pass."""
+        self._election_elapsed += 1
+        self._hint_due = self.commit_index > self._handed_over.commit
+        if self.role is Role.LEADER:
+            self.send_heartbeats()
+            if self._election_elapsed >= self.election_ticks:
+                self._election_elapsed = 0
+                self.check_quorum()
+        elif self._election_elapsed >= self._election_timeout:
+            self.on_election_timeout()
+
+    def step(self, message: Message) -> None:
+        """Take a message that arrived for this member."""
+        if message.source not in self.progress and message.source not in self.configuration.voters:
+            return  # a stranger: not of this configuration
+        if message.term > self.current_term and not self.on_higher_term(message):
+            return
+        if message.term < self.current_term and not self.on_lower_term(message):
+            return
+        if self.role is Role.LEADER and message.source in self.progress:
+            self.progress[message.source].recently_active = True
+        self._handlers[type(message)](message)
+
+    def on_higher_term(self, message: Message) -> bool:
+        """§3.3: a higher term makes a follower of everybody. Return whether to go on with it.
+
+        A RequestPreVote and its granted answer speak of a term that nobody has reached (§9.6).
+        """
+        if isinstance(message, RequestPreVote):
+            return True
+        if isinstance(message, PreVoteReply) and message.granted:
+            return True
+        if isinstance(message, RequestVote) and self.hears_leader():
+            return False
+        leads = isinstance(message, AppendEntries | Heartbeat)
+        self.become_follower(message.term, message.source if leads else NO_NODE)
+        return True
+
+    def on_lower_term(self, message: Message) -> bool:
+        """§3.3: refuse what an older term says, and tell it. Return whether to go on with it.
+
+        Without an answer a leader of a lower term would never learn of ours when we may not disturb
+        the leader we hear (PreVote and CheckQuorum together).
+        """
+        term = self.current_term
+        match message:
+            case AppendEntries():
+                self._send_append_reply(message.source, message.prev_index, success=False)
+            case Heartbeat():
+                self._send(HeartbeatReply(self.node_id, message.source, term, 0))
+            case RequestVote():
+                self._send(RequestVoteReply(self.node_id, message.source, term, granted=False))
+            case RequestPreVote():
+                self._send(PreVoteReply(self.node_id, message.source, term, granted=False))
+            case ForwardProposals() | ReadIndex():
+                return True  # who asks may be behind; the answer carries our term
+            case _:
+                pass
+        return False
+
+    def become_follower(self, term: int, leader: int) -> None:
+        """§3.3: follow ``leader`` (or nobody yet) in ``term``."""
+        if term > self.current_term:
+            self.current_term, self.voted_for = term, NO_NODE
+        if leader != NO_NODE or self.role is Role.LEADER:
+            # A mere higher term does not put off an election: its bearer may be unable to win.
+            self.reset_election_timer()
+        self.progress = {}
+        self.reads = ReadQueue()
+        self._votes = {}
+        self._change_role(Role.FOLLOWER)
+        self._change_leader(leader)
+
+    def reset_election_timer(self) -> None:
+        """§3.4: a random time-out each time, so that split votes are rare and resolve."""
+        self._election_elapsed = 0
+        self._election_timeout = self._rng.randrange(self.election_ticks, 2 * self.election_ticks)
+
+    def hears_leader(self) -> bool:
+        """§4.2.3, §6.2: whether a leader was heard within the least election time-out."""
+        return self.leader != NO_NODE and self._election_elapsed < self.election_ticks
+
+    def report(self, peer: int, event: PeerEvent) -> None:
+        """Take a hint of the transport: what was under way to ``peer`` may be lost."""
+        progress = self.progress.get(peer)
+        if progress is None:
+            return
+        if event is PeerEvent.UNREACHABLE and progress.replicating:
+            progress.probe_from(progress.match_index + 1)
+        elif event is PeerEvent.CONNECTED:
+            progress.probe_sent = False
+
+    # ---------------------------------------------------------------- elections (§3.4, §9.6)
+
+    def on_election_timeout(self) -> None:
+        """§3.4: no leader was heard for long enough; a voter asks whether it could win."""
+        self.reset_election_timer()
+        if self.node_id in self.configuration.voters:
+            self.pre_vote()
+
+    def pre_vote(self) -> None:
+        """§9.6: ask for votes in the next term without changing anything, so as not to disturb."""
+        self._change_role(Role.PRE_CANDIDATE)
+        self._change_leader(NO_NODE)
+        self._votes = {}
+        last_index, last_term = self.log.last_index, self.log.last_term
+        for peer in self._other_voters():
+            self._send(RequestPreVote(self.node_id, peer, self.current_term + 1, last_index, last_term))
+        self._count_vote(self.node_id, granted=True)
+
+    def campaign(self) -> None:
+        """§3.4: a new term, the own vote, and a request for everybody else's."""
+        self.current_term += 1
+        self.voted_for = self.node_id
+        self._change_role(Role.CANDIDATE)
+        self._votes = {}
+        last_index, last_term = self.log.last_index, self.log.last_term
+        for peer in self._other_voters():
+            self._send(RequestVote(self.node_id, peer, self.current_term, last_index, last_term))
+        self._count_vote(self.node_id, granted=True)
+
+    def on_request_pre_vote(self, message: RequestPreVote) -> None:
+        """§9.6: would we vote so, and do we hear no leader? Our vote stays free."""
+        granted = (
+            message.term > self.current_term
+            and not self.hears_leader()
+            and self.log_is_up_to_date(message.last_log_index, message.last_log_term)
+        )
+        term = message.term if granted else self.current_term
+        self._emit(VoteCast(message.source, message.term, granted, pre_vote=True))
+        self._send(PreVoteReply(self.node_id, message.source, term, granted))
+
+    def on_request_vote(self, message: RequestVote) -> None:
+        """§3.4: vote first come, first served, at most once a term."""
+        granted = self.grant_vote(message)
+        if granted:
+            self.voted_for = message.source
+            self.reset_election_timer()
+        self._emit(VoteCast(message.source, message.term, granted, pre_vote=False))
+        self._send(RequestVoteReply(self.node_id, message.source, self.current_term, granted))
+
+    def grant_vote(self, message: RequestVote) -> bool:
+        """§3.4, §3.6.1: whether the candidate gets our vote in this term."""
+        return self.voted_for in (NO_NODE, message.source) and self.log_is_up_to_date(
+            message.last_log_index, message.last_log_term
+        )
+
+    def log_is_up_to_date(self, last_log_index: int, last_log_term: int) -> bool:
+        """§3.6.1: whether a log that ends so is at least as up to date as ours."""
+        return (last_log_term, last_log_index) >= (self.log.last_term, self.log.last_index)
+
+    def on_pre_vote_reply(self, message: PreVoteReply) -> None:
+        """§9.6: with a majority willing, stand for election."""
+        if self.role is Role.PRE_CANDIDATE and (not message.granted or message.term == self.current_term + 1):
+            self._count_vote(message.source, granted=message.granted)
+
+    def on_vote_reply(self, message: RequestVoteReply) -> None:
+        """§3.4: a majority of votes in this term makes a leader."""
+        if self.role is Role.CANDIDATE:
+            self._count_vote(message.source, granted=message.granted)
+
+    def _count_vote(self, voter: int, *, granted: bool) -> None:
+        self._votes.setdefault(voter, granted)
+        result = vote_result(self.configuration.voters, self._votes)
+        if result is VoteResult.LOST:
+            self.become_follower(self.current_term, NO_NODE)
+        elif result is VoteResult.WON and self.role is Role.PRE_CANDIDATE:
+            self.campaign()
+        elif result is VoteResult.WON:
+            self.become_leader()
+
+    def become_leader(self) -> None:
+        """§3.4, §6.4: know nothing of the others, and commit an empty entry of this term first."""
+        self._change_role(Role.LEADER)
+        self._change_leader(self.node_id)
+        self._election_elapsed = 0
+        self.progress = {peer: Progress(self.log.last_index + 1) for peer in self._peers()}
+        self.reads = ReadQueue()
+        self._uncommitted_bytes = 0
+        self._append(EntryKind.NOOP, b"")
+        self.send_heartbeats()
+
+    def check_quorum(self) -> None:
+        """§6.2: a leader that has not heard from a majority for an election time-out steps down."""
+        active = [peer for peer, progress in self.progress.items() if progress.recently_active]
+        for progress in self.progress.values():
+            progress.recently_active = False
+        if not is_majority(self.configuration.voters, [self.node_id, *active]):
+            self.become_follower(self.current_term, NO_NODE)
+
+    # ---------------------------------------------------------------- replication (§3.5)
+
+    def propose(self, data: bytes) -> None:
+        """Append a command (leader), or pass it to the leader (§6.2)."""
+        if self.role is Role.LEADER:
+            if self._uncommitted_bytes and self._uncommitted_bytes + len(data) > MAX_UNCOMMITTED_BYTES:
+                raise TooManyRequests(f"{self._uncommitted_bytes} bytes wait to be committed")
+            self._append(EntryKind.COMMAND, data)
+        elif self.leader != NO_NODE:
+            self._forward_commands.append(data)
+        else:
+            raise NoLeader("no leader is known")
+
+    def on_forward_proposals(self, message: ForwardProposals) -> None:
+        """§6.2: a follower's commands. Who is not the leader drops them, lest they go in circles."""
+        if self.role is not Role.LEADER:
+            return
+        try:
+            for data in message.commands:
+                self.propose(data)
+        except TooManyRequests:
+            return  # dropped as on the wire: who proposed them does not know their outcome
+
+    def _append(self, kind: EntryKind, data: bytes) -> None:
+        self.log.append(Entry(self.current_term, self.log.last_index + 1, kind, data))
+        self._uncommitted_bytes += len(data)
+
+    def replicate(self, peer: int, progress: Progress) -> None:
+        """§3.5, §10.2.1: send what the peer lacks, ahead of acknowledgements, and the commit index."""
+        while progress.may_send and progress.next_index <= self.log.last_index:
+            self.send_append(peer, progress)
+            if not progress.replicating:
+                return
+        if progress.replicating and progress.commit_sent < self.commit_index:
+            self.send_append(peer, progress, with_entries=False)
+
+    def send_append(self, peer: int, progress: Progress, *, with_entries: bool = True) -> None:
+        """§3.5: entries after the place where the logs are thought to agree."""
+        prev_index = progress.next_index - 1
+        prev_term = self.log.term(prev_index)
+        assert prev_term is not None, f"{progress} is outside {self.log}"
+        entries: list[Entry] = []
+        if with_entries:
+            entries = self.log.slice(progress.next_index, self.log.last_index, MAX_APPEND_BYTES)
+        self._send(
+            AppendEntries(
+                self.node_id,
+                peer,
+                self.current_term,
+                prev_index,
+                prev_term,
+                tuple(entries),
+                self.commit_index,
+            )
+        )
+        progress.commit_sent = self.commit_index
+        if with_entries:
+            progress.sent(prev_index + len(entries))
+
+    def on_append_entries(self, message: AppendEntries) -> None:
+        """§3.5: take the leader's entries if the logs agree right before them."""
+        self.follow(message.source)
+        if not self.check_previous(message.prev_index, message.prev_term):
+            hint = self.log.last_index_not_above(message.prev_index, message.prev_term)
+            self._send_append_reply(message.source, message.prev_index, success=False, hint=hint)
+            return
+        self.merge_entries(message.entries)
+        last_new = message.prev_index + len(message.entries)
+        self.follow_commit(message.commit, last_new)
+        self._send_append_reply(message.source, last_new, success=True)
+
+    def _send_append_reply(self, leader: int, index: int, *, success: bool, hint: int = 0) -> None:
+        hint_term = self.log.term(hint) or 0
+        self._send(
+            AppendEntriesReply(self.node_id, leader, self.current_term, success, index, hint, hint_term)
+        )
+
+    def follow(self, leader: int) -> None:
+        """§3.4: a candidate yields to the leader of its term; hearing it puts off the next election."""
+        assert self.role is not Role.LEADER, f"two leaders in term {self.current_term}"
+        if self.role is not Role.FOLLOWER:
+            self.become_follower(self.current_term, leader)
+        self._election_elapsed = 0
+        self._change_leader(leader)
+
+    def check_previous(self, prev_index: int, prev_term: int) -> bool:
+        """§3.5: whether our log has the entry right before the new ones."""
+        return self.log.term(prev_index) == prev_term
+
+    def merge_entries(self, entries: Sequence[Entry]) -> None:
+        """§3.5: drop our suffix only from a real conflict on (an old message must not), then append."""
+        for position, entry in enumerate(entries):
+            term = self.log.term(entry.index)
+            if term == entry.term:
+                continue
+            if term is not None:
+                self.truncate_from(entry.index)
+            for new in entries[position:]:
+                self.log.append(new)
+            return
+
+    def truncate_from(self, index: int) -> None:
+        """§3.5: a conflicting suffix goes; it can't have been committed."""
+        assert index > self.commit_index, f"entry {index} is committed (to {self.commit_index})"
+        self._emit(LogTruncated(index, self.current_term))
+        self.log.truncate_from(index)
+        # An acknowledgement still waiting for the next Write would promise what is gone now.
+        self._after = [
+            message
+            for message in self._after
+            if not (isinstance(message, AppendEntriesReply) and message.success and message.index >= index)
+        ]
+
+    def follow_commit(self, leader_commit: int, last_new: int) -> None:
+        """Figure 3.1: never past the last entry known to agree with the leader's log."""
+        self.commit_index = max(self.commit_index, min(leader_commit, last_new))
+
+    def on_append_reply(self, message: AppendEntriesReply) -> None:
+        """§3.5: a success is a fact about the peer's disk; a refusal moves the guess back."""
+        progress = self.progress.get(message.source)
+        if self.role is not Role.LEADER or progress is None:
+            return
+        if not message.success:
+            progress.refused(message.index, self.backup_next_index(message))
+        elif progress.acknowledged(message.index):
+            self.advance_commit()
+
+    def backup_next_index(self, message: AppendEntriesReply) -> int:
+        """§3.5 (end): skip all that can't match, by the term at the peer's hint."""
+        return self.log.last_index_not_above(message.hint_index, message.hint_term) + 1
+
+    def send_heartbeats(self) -> None:
+        """§3.4, §6.4: keep the others from electing, and carry the round that reads wait for."""
+        for peer, progress in self.progress.items():
+            # A peer's log may still differ beyond what it acknowledged.
+            commit = min(self.commit_index, progress.match_index)
+            self._send(Heartbeat(self.node_id, peer, self.current_term, commit, self.reads.round))
+
+    def on_heartbeat(self, message: Heartbeat) -> None:
+        """§3.4: follow; the commit index is one we have acknowledged, so our log agrees up to it."""
+        self.follow(message.source)
+        self.follow_commit(message.commit, self.log.last_index)
+        self._send(HeartbeatReply(self.node_id, message.source, self.current_term, message.round))
+
+    def on_heartbeat_reply(self, message: HeartbeatReply) -> None:
+        """§6.4: one more confirmation of the round; and a chance to find out what was lost."""
+        progress = self.progress.get(message.source)
+        if self.role is not Role.LEADER or progress is None:
+            return
+        progress.confirmed_round = max(progress.confirmed_round, message.round)
+        self.release_reads()
+        progress.probe_sent = False
+        if progress.replicating and progress.match_index < self.log.last_index:
+            # If what is under way was lost, the peer refuses this and is probed again.
+            self.send_append(message.source, progress, with_entries=False)
+
+    # ---------------------------------------------------------------- commitment (§3.6)
+
+    def advance_commit(self) -> None:
+        """§3.6.2: an entry of the *current* term on a majority of disks is committed, and all before."""
+        index = acknowledged_by_majority(self.configuration.voters, self._durable_at)
+        if index > self.commit_index and self.log.term(index) == self.current_term:
+            for entry in self.log.slice(self.commit_index + 1, index):
+                self._uncommitted_bytes -= len(entry.data)
+            self._uncommitted_bytes = max(0, self._uncommitted_bytes)
+            self.commit_index = index
+
+    def _durable_at(self, voter: int) -> int:
+        """Up to where ``voter``'s disk holds our log; a leader counts itself after its own fsync."""
+        if voter == self.node_id:
+            return self.log.durable_index
+        return self.progress[voter].match_index
+
+    # ---------------------------------------------------------------- reads (§6.4)
+
+    def read_index(self, context: int) -> None:
+        """§6.4: ask for an index that is safe to read at; a follower asks its leader."""
+        if self.role is Role.LEADER:
+            self.reads.add((context,))
+        elif self.leader != NO_NODE:
+            self._forward_reads.append(context)
+        else:
+            raise NoLeader("no leader is known")
+
+    def on_read_index(self, message: ReadIndex) -> None:
+        """§6.4: a follower's reads share our rounds; without leadership they are asked again."""
+        if self.role is Role.LEADER:
+            self.reads.add(message.contexts, message.source)
+
+    def on_read_index_reply(self, message: ReadIndexReply) -> None:
+        """§6.4: the leader confirmed itself after we asked."""
+        self._read_states += [ReadState(context, message.index) for context in message.contexts]
+
+    def may_read(self) -> bool:
+        """§6.4 step 1: an entry of this term is committed, so the commit index is not behind."""
+        return self.log.term(self.commit_index) == self.current_term
+
+    def start_read_round(self) -> None:
+        """§6.4 steps 2 and 3: take the commit index, then have a majority confirm us."""
+        if self.reads.may_start and self.may_read():
+            self.reads.start(self.commit_index)
+            self.send_heartbeats()
+            self.release_reads()
+
+    def release_reads(self) -> None:
+        """§6.4 step 3: a majority answered the round."""
+        confirmed = acknowledged_by_majority(self.configuration.voters, self._confirmed_by)
+        for request in self.reads.confirm(confirmed):
+            if request.source == NO_NODE:
+                self._read_states += [ReadState(c, self.reads.index) for c in request.contexts]
+            else:
+                self._send(
+                    ReadIndexReply(
+                        self.node_id,
+                        request.source,
+                        self.current_term,
+                        request.contexts,
+                        self.reads.index,
+                    )
+                )
+
+    def _confirmed_by(self, voter: int) -> int:
+        if voter == self.node_id:
+            return self.reads.round
+        return self.progress[voter].confirmed_round
+
+    # ---------------------------------------------------------------- effects
+
+    def ready(self) -> Ready | None:
+        """Return the effects due now, or None."""
+        self._gather()
+        write = self._next_write()
+        committed = self._next_committed()
+        configuration = self.configuration if self._configuration_changed else None
+        messages, self._messages = self._messages, []
+        reads, self._read_states = self._read_states, []
+        self._configuration_changed = False
+        if not (messages or write or committed or reads or configuration):
+            return None
+        return Ready(tuple(messages), write, tuple(committed), tuple(reads), configuration)
+
+    def persisted(self, number: int) -> None:
+        """Take note that every Write up to ``number`` is durable."""
+        self.log.persisted(number)
+        while self._in_flight and self._in_flight[0][0] <= number:
+            self._durable = self._in_flight.pop(0)[1]
+        if self.role is Role.LEADER:
+            self.advance_commit()
+
+    def applied(self, index: int) -> None:
+        """Take note that every committed entry up to ``index`` is applied."""
+        self.applied_index = index
+
+    def status(self) -> Status:
+        """Return the member as seen from outside."""
+        return Status(
+            node_id=self.node_id,
+            role=self.role,
+            term=self.current_term,
+            vote=self.voted_for,
+            leader=self.leader,
+            durable_term=self._durable.term,
+            durable_vote=self._durable.vote,
+            durable_index=self.log.durable_index,
+            commit_index=self.commit_index,
+            applied_index=self.applied_index,
+            log=self.log,
+            configuration=self.configuration,
+            peers={peer: progress.status() for peer, progress in self.progress.items()},
+        )
+
+    def _gather(self) -> None:
+        """Turn what piled up since the last Ready into as few messages as possible."""
+        if self.role is Role.LEADER:
+            self.start_read_round()
+            for peer, progress in self.progress.items():
+                self.replicate(peer, progress)
+        if self.leader not in (NO_NODE, self.node_id):
+            if self._forward_commands:
+                commands = tuple(self._forward_commands)
+                self._send(ForwardProposals(self.node_id, self.leader, self.current_term, commands))
+            if self._forward_reads:
+                contexts = tuple(self._forward_reads)
+                self._send(ReadIndex(self.node_id, self.leader, self.current_term, contexts))
+        # Without a leader they are lost, as on the wire; the host asks again.
+        self._forward_commands, self._forward_reads = [], []
+
+    def _send(self, message: Message) -> None:
+        """Let a message leave at once, or after the next Write, by what it asserts about us."""
+        if self.is_durable(message):
+            self._messages.append(message)
+        else:
+            self._after.append(message)
+
+    def is_durable(self, message: Message) -> bool:
+        """§3.8, §10.2.1: whether all that ``message`` asserts about us is on our disk already."""
+        match message:
+            case RequestPreVote():
+                return True
+            case PreVoteReply() if message.granted:
+                return True
+            case RequestVote() | RequestVoteReply():
+                return (self._durable.term, self._durable.vote) == (self.current_term, self.voted_for)
+            case AppendEntriesReply() if message.success:
+                return self._durable.term == message.term and self.log.durable_index >= message.index
+            case _:
+                return self._durable.term == message.term
+
+    def _next_write(self) -> Write | None:
+        hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
+        changed = hard_state[:2] != self._handed_over[:2] or self._hint_due
+        if not (changed or self._after or self.log.has_unwritten):
+            return None
+        self._write_number += 1
+        truncate_from, entries = self.log.hand_over(self._write_number)
+        stored = hard_state if changed or truncate_from or entries else None
+        after, self._after = tuple(self._after), []
+        if stored is not None:
+            self._handed_over, self._hint_due = stored, False
+            self._in_flight.append((self._write_number, stored))
+        return Write(self._write_number, stored, truncate_from, entries, after)
+
+    def _next_committed(self) -> list[Entry]:
+        """Take the next committed entries, as far as they are durable here."""
+        high = min(self.commit_index, self.log.durable_index, self._committed_out + MAX_COMMITTED_ENTRIES)
+        if high <= self._committed_out:
+            return []
+        entries = self.log.slice(self._committed_out + 1, high, MAX_APPEND_BYTES)
+        self._committed_out = entries[-1].index
+        return entries
+
+    # ---------------------------------------------------------------- helpers
+
+    def _peers(self) -> list[int]:
+        members = (*self.configuration.voters, *self.configuration.learners)
+        return [member for member in members if member != self.node_id]
+
+    def _other_voters(self) -> list[int]:
+        return [voter for voter in self.configuration.voters if voter != self.node_id]
+
+    def _change_role(self, role: Role) -> None:
+        if role is not self.role:
+            self.role = role
+            self._emit(RoleChanged(role.value, self.current_term))
+
+    def _change_leader(self, leader: int) -> None:
+        if leader != self.leader:
+            self.leader = leader
+            self._emit(LeaderChanged(leader, self.current_term))
