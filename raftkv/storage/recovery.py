@@ -1,0 +1,232 @@
+"""Reading the log at start: everything that was acknowledged, or a refusal.
+
+What can be found behind the last good batch, and what it means:
+
+- Only zeros: the end of the log.
+- Bytes that are no valid batch, and nothing behind them names them as durable: the save that the crash
+  interrupted. It was never acknowledged. A *torn tail*, cut and reported.
+- Bytes that are no valid batch, but the header of a later batch behind them, or a later segment with
+  content (both are written only once all before is durable), or the bytes are the first batch of all
+  (durable before its segment got its name): acknowledged data is damaged. The log is refused, never
+  shortened.
+
+Reading changes nothing on the disk; ``repair`` does, before anything else is written.
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
+from raftkv.storage.disk import Disk
+from raftkv.storage.records import (
+    BadFrame,
+    Batch,
+    BatchHeader,
+    Metadata,
+    Replay,
+    SegmentHeader,
+    decode_batch,
+    decode_batch_header,
+    decode_segment_header,
+    replay_batch,
+)
+from raftkv.storage.segments import DRAFT_SUFFIX, Segment, parse_segment_name, segment_name
+from raftkv.trace import TornTailCut
+
+CHUNK_BYTES = 1 << 20
+NOBODY = Metadata(0, 0, "")
+
+
+@dataclass(slots=True)
+class Tear:
+    """Bytes ``start`` to ``end`` of a segment that are no batch."""
+
+    segment: Segment
+    start: int
+    end: int
+    reason: str
+
+    def damage(self) -> StorageCorrupt:
+        """Return the refusal, for when the bytes turn out to have been durable."""
+        return StorageCorrupt(self.segment.path, self.start, self.reason)
+
+
+@dataclass(slots=True)
+class RecoveredLog:
+    """Where reading has come to; at the end, the whole log.
+
+    ``current``: the segment that takes the next batch, its number ``number``, after the checksum
+    ``chain``. ``unused``: segments without content behind it.
+    """
+
+    replay: Replay = field(default_factory=Replay)
+    current: Segment | None = None
+    unused: list[Segment] = field(default_factory=list)
+    metadata: Metadata = NOBODY
+    marker: bytes = b""
+    number: int = 1
+    chain: int = 0
+    tear: Tear | None = None
+
+    @property
+    def position(self) -> int:
+        """The end of the last good batch, as a position in the log."""
+        return 0 if self.current is None else self.current.base + self.current.offset
+
+
+class _Image:
+    """A segment's content. ``data`` leaves out the zeros at its end; ``used_end`` is where they begin."""
+
+    def __init__(self, chunks: list[bytes], size: int) -> None:
+        self.data = b"".join(chunks)
+        self.used_end = len(self.data) - len(chunks[-1]) + len(chunks[-1].rstrip(b"\0")) if chunks else 0
+        self._size = size
+
+    def batch_at(self, offset: int, marker: bytes) -> Batch:
+        """Return the batch at ``offset``. Raises ``BadFrame``."""
+        try:
+            return decode_batch(self.data, offset, marker)
+        except BadFrame:
+            if len(self.data) >= self._size:
+                raise
+        self.data += bytes(self._size - len(self.data))  # a batch may end in zeros
+        return decode_batch(self.data, offset, marker)
+
+
+async def read_log(disk: Disk, directory: str, stack: AsyncExitStack) -> RecoveredLog:
+    """Read and verify every segment, and make durable what was read.
+
+    ``stack`` closes the files left open. Raises ``StorageCorrupt``, ``FormatTooNew``, ``StorageError``.
+    """
+    names = await disk.list(directory)
+    sequences = [number for name in names if (number := parse_segment_name(name)) is not None]
+    log = RecoveredLog()
+    for expected, sequence in enumerate(sequences, start=1):
+        path = f"{directory}/{segment_name(expected)}"
+        if sequence != expected:
+            raise StorageCorrupt(path, 0, "the segment is missing")
+        file = await disk.open(path)
+        stack.push_async_callback(file.close)
+        segment = Segment(sequence, path, file, await file.size())
+        image = await _read_image(segment)
+        await file.sync()  # what a killed process wrote may be in the page cache only
+        try:
+            await _take_segment(log, segment, image)
+        except FormatTooNew as error:
+            raise FormatTooNew(f"{path}: {error}") from error
+    if log.current is None:
+        raise StorageError(f"{directory}: there is no log")
+    return log
+
+
+async def repair(disk: Disk, directory: str, log: RecoveredLog) -> TornTailCut | None:
+    """Cut the torn tail, remove drafts, and make that durable. Returns what was cut."""
+    for name in await disk.list(directory):
+        if name.endswith(DRAFT_SUFFIX):
+            await disk.remove(f"{directory}/{name}")
+    await disk.sync_directory(directory)
+    if (tear := log.tear) is None:
+        return None
+    length = tear.end - tear.start
+    await tear.segment.file.write(tear.start, bytes(length), sync=True)
+    return TornTailCut(segment_name(tear.segment.sequence), tear.start, length)
+
+
+async def _read_image(segment: Segment) -> _Image:
+    chunks: list[bytes] = []
+    used = 0
+    for offset in range(0, segment.size, CHUNK_BYTES):
+        chunk = await segment.file.read(offset, CHUNK_BYTES)
+        chunks.append(chunk)
+        if chunk.count(0) != len(chunk):
+            used = len(chunks)
+    return _Image(chunks[:used], segment.size)
+
+
+async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> None:
+    """Add the next segment to ``log``."""
+    if image.used_end == 0 and log.current is not None:
+        log.unused.append(segment)
+        return
+    try:
+        header, start = decode_segment_header(image.data)
+    except BadFrame as error:
+        _take_torn_segment(log, Tear(segment, 0, image.used_end, str(error)), image)
+        return
+    _check_continuity(log, segment, header)
+    if log.current is not None:
+        await log.current.file.close()
+    log.current, log.tear = segment, None
+    log.metadata, log.marker = header.metadata, header.marker
+    segment.base, segment.offset = header.base, start
+    _read_batches(log, segment, image)
+
+
+def _take_torn_segment(log: RecoveredLog, tear: Tear, image: _Image) -> None:
+    """Take a segment without a valid header: the crash came while it was taken into use, or damage.
+
+    The first segment gets its name only once its header is durable, so there it is always damage.
+    """
+    if log.tear is not None:
+        raise log.tear.damage()
+    if log.current is None or log.unused or _proves_durable(log, image, 0):
+        raise tear.damage()
+    log.tear = tear
+    log.unused.append(tear.segment)
+
+
+def _check_continuity(log: RecoveredLog, segment: Segment, header: SegmentHeader) -> None:
+    """Check that all is there that was there when the segment was begun."""
+    current = log.current
+    if header.sequence != segment.sequence:
+        raise StorageCorrupt(segment.path, 0, f"it is segment {header.sequence} under another name")
+    if current is not None and (header.metadata, header.marker) != (log.metadata, log.marker):
+        raise StorageCorrupt(segment.path, 0, "the segment belongs to another log")
+    if not log.unused and (header.base, header.number, header.chain) == (log.position, log.number, log.chain):
+        return
+    if log.tear is not None:
+        raise log.tear.damage()
+    if current is None:
+        raise StorageCorrupt(segment.path, 0, "the log does not begin with this segment")
+    raise StorageCorrupt(current.path, current.offset, "batches are missing before the next segment")
+
+
+def _read_batches(log: RecoveredLog, segment: Segment, image: _Image) -> None:
+    while segment.offset < image.used_end:
+        try:
+            batch = image.batch_at(segment.offset, log.marker)
+            _check_chain(log, batch.header)
+        except BadFrame as error:
+            log.tear = Tear(segment, segment.offset, image.used_end, str(error))
+            if log.number == 1 or _proves_durable(log, image, segment.offset):
+                raise log.tear.damage() from error
+            return
+        try:
+            replay_batch(image.data, batch, log.replay)
+        except BadFrame as error:
+            raise StorageCorrupt(segment.path, segment.offset, str(error)) from error
+        log.number, log.chain, segment.offset = log.number + 1, batch.chain, batch.end
+
+
+def _check_chain(log: RecoveredLog, header: BatchHeader) -> None:
+    if (header.number, header.previous) != (log.number, log.chain) or header.durable > log.position:
+        raise BadFrame("a batch does not continue the one before")
+
+
+def _proves_durable(log: RecoveredLog, image: _Image, start: int) -> bool:
+    """Whether a batch header at or behind ``start`` shows that the log went on past its last good batch.
+
+    A batch is written only after the one before it is durable, so a later number is proof, whatever
+    became of the batch's records.
+    """
+    found = image.data.find(log.marker, start)
+    while found >= 0:
+        try:
+            header = decode_batch_header(image.data, found, log.marker).header
+        except BadFrame:
+            pass  # a torn header proves nothing; another may
+        else:
+            if header.number > log.number or header.durable > log.position:
+                return True
+        found = image.data.find(log.marker, found + 1)
+    return False

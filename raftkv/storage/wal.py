@@ -1,0 +1,301 @@
+"""The write-ahead log: what a member must not forget, durable before anyone hears of it.
+
+The two rules of this file:
+
+- One save is one batch, one write and one sync, whatever it holds: after a crash the whole save is there
+  or nothing of it. Term and vote are in every batch header, so they can't come apart.
+- A save whose outcome is unknown (an error, a cancellation) ends the log: every later call fails. What is
+  on the disk is then found out by ``open``, never assumed.
+
+The log is read by ``open`` only; while a member runs, its entries are in memory. ``docs/formats.md`` has
+the format.
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from raftkv.errors import NoSpace, StorageError
+from raftkv.raft.ready import Write
+from raftkv.raft.types import Entry, HardState
+from raftkv.storage.disk import Disk, Lock
+from raftkv.storage.records import (
+    BATCH_HEADER_BYTES,
+    BatchHeader,
+    Metadata,
+    SegmentHeader,
+    encode_batch,
+    encode_boot,
+    encode_entries,
+    encode_segment_header,
+    encode_truncate,
+)
+from raftkv.storage.recovery import RecoveredLog, read_log, repair
+from raftkv.storage.segments import (
+    Segment,
+    SegmentSupply,
+    parse_segment_name,
+    publish_segment,
+)
+from raftkv.trace import TornTailCut
+
+SEGMENT_BYTES = 64 << 20
+RESERVE_BYTES = 64 << 10
+RETRY_SECONDS = 1.0
+LOCK_NAME = "lock"
+
+
+class Recovered(NamedTuple):
+    """What was found in a log. ``boot``: how often it was opened, this time included."""
+
+    metadata: Metadata
+    boot: int
+    hard_state: HardState
+    entries: list[Entry]
+    torn: TornTailCut | None
+
+
+@dataclass(slots=True)
+class WalCounters:
+    """What was written since the log was opened; ``fsyncs`` are those of batches."""
+
+    fsyncs: int = 0
+    batches: int = 0
+    bytes: int = 0
+    entries: int = 0
+
+
+class _Change(NamedTuple):
+    """The merged effect of some Writes: the records, and the state once they are durable."""
+
+    records: list[bytes]
+    hard_state: HardState
+    last_index: int
+    entries: int
+
+
+class Wal:
+    """One member's log. One save at a time; it belongs to whoever called ``create`` or ``open``."""
+
+    def __init__(self, disk: Disk, directory: str, lock: Lock, log: RecoveredLog, segment_bytes: int) -> None:
+        assert log.current is not None, "a log has a segment"
+        self.counters = WalCounters()
+        self._lock = lock
+        self._segment: Segment = log.current
+        self._metadata = log.metadata
+        self._marker = log.marker
+        self._number = log.number
+        self._chain = log.chain
+        self._hard_state = log.replay.hard_state
+        self._last_index = len(log.replay.entries)
+        self._reserve = min(RESERVE_BYTES, segment_bytes // 8)
+        self._supply = SegmentSupply(disk, directory, segment_bytes, RETRY_SECONDS)
+        self._failure: str | None = None
+        self._saving = False
+
+    @classmethod
+    async def exists(cls, disk: Disk, directory: str) -> bool:
+        """Return whether a log was created in ``directory``; a creation that a crash cut short was not."""
+        return any(parse_segment_name(name) is not None for name in await disk.list(directory))
+
+    @classmethod
+    async def create(
+        cls,
+        disk: Disk,
+        directory: str,
+        metadata: Metadata,
+        hard_state: HardState,
+        entries: Sequence[Entry],
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> tuple["Wal", Recovered]:
+        """Make a log that holds ``entries`` and open it for the first time; all or nothing.
+
+        Raises ``StorageError`` when there is a log already, ``DataDirInUse``, ``NoSpace``.
+        """
+        await disk.make_directories(directory)
+        async with AsyncExitStack() as stack:
+            lock = await disk.lock(f"{directory}/{LOCK_NAME}")
+            stack.push_async_callback(lock.release)
+            if await cls.exists(disk, directory):
+                raise StorageError(f"{directory}: there is a log already")
+            header = SegmentHeader(1, 0, 1, 0, await disk.nonce(), metadata)
+            records: list[bytes] = []
+            encode_entries(entries, records)
+            first = BatchHeader(1, 0, 0, hard_state)
+            batch, _ = encode_batch(header.marker, first, b"".join(records))
+            content = encode_segment_header(header) + batch
+            size = max(segment_bytes, len(content))
+            await publish_segment(disk, directory, 1, size, content)
+            wal = await cls._open_locked(disk, directory, segment_bytes, lock, stack)
+            stack.pop_all()
+            return wal
+
+    @classmethod
+    async def open(
+        cls, disk: Disk, directory: str, *, segment_bytes: int = SEGMENT_BYTES
+    ) -> tuple["Wal", Recovered]:
+        """Open the log in ``directory`` and return what it holds, all of it durable.
+
+        Raises ``StorageCorrupt`` when something that was durable is damaged, ``FormatTooNew``,
+        ``DataDirInUse``, ``NoSpace``, ``StorageError``.
+        """
+        async with AsyncExitStack() as stack:
+            lock = await disk.lock(f"{directory}/{LOCK_NAME}")
+            stack.push_async_callback(lock.release)
+            wal = await cls._open_locked(disk, directory, segment_bytes, lock, stack)
+            stack.pop_all()
+            return wal
+
+    @classmethod
+    async def _open_locked(
+        cls, disk: Disk, directory: str, segment_bytes: int, lock: Lock, stack: AsyncExitStack
+    ) -> tuple["Wal", Recovered]:
+        log = await read_log(disk, directory, stack)
+        torn = await repair(disk, directory, log)
+        replay = log.replay
+        boot = replay.boot + 1
+        entries = list(replay.entries)
+        wal = cls(disk, directory, lock, log, segment_bytes)
+        stack.push_async_callback(wal._abandon)
+        await wal._start(log.unused, segment_bytes)
+        await wal._append(_Change([encode_boot(boot)], wal._hard_state, wal._last_index, 0))
+        return wal, Recovered(log.metadata, boot, replay.hard_state, entries, torn)
+
+    @property
+    def has_room(self) -> bool:
+        """False while the next segment can't be reserved: propose nothing more. Turns True by itself."""
+        return self._supply.has_room
+
+    async def reserve(self) -> bool:
+        """Try now to reserve the next segment; return ``has_room``."""
+        self._check_usable()
+        return await self._supply.reserve()
+
+    async def save(self, writes: Sequence[Write]) -> None:
+        """Make ``writes`` durable, in order and all together, before returning.
+
+        One write and one sync; nothing at all when nothing changed (a new commit hint alone waits for
+        company). Raises ``NoSpace``: nothing was written and the log goes on; any other
+        ``StorageError`` is the end of the log.
+        """
+        self._check_usable()
+        assert not self._saving, "one save at a time"
+        change = self._merge(writes)
+        if not change.records and change.hard_state[:2] == self._hard_state[:2]:
+            self._hard_state = change.hard_state
+            return
+        await self._append(change)
+
+    async def close(self) -> None:
+        """End the log; may be repeated.
+
+        A last batch without records proves the ones before it durable, so that after an orderly end
+        damage to any of them is told from a torn tail.
+        """
+        orderly = self._failure is None and not self._saving
+        try:
+            if orderly and self._fits(BATCH_HEADER_BYTES, spare_room=0):
+                await self._append(_Change([], self._hard_state, self._last_index, 0))
+        finally:
+            await self._abandon()
+
+    async def _start(self, unused: list[Segment], segment_bytes: int) -> None:
+        """Take over the segments prepared before, as far as they are of the size wanted now."""
+        spare = unused[0] if unused and unused[0].size >= segment_bytes else None
+        for segment in unused:
+            if segment is not spare:
+                await segment.file.close()
+        await self._supply.begin(self._segment.sequence + 1, spare)
+
+    async def _abandon(self) -> None:
+        """Give up files, lock and background work, writing nothing."""
+        self._failure = self._failure or "it is closed"
+        await self._supply.close()
+        await self._segment.file.close()
+        await self._lock.release()
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise StorageError(f"{self._segment.path}: the log takes no more: {self._failure}")
+        self._supply.check()
+
+    def _merge(self, writes: Sequence[Write]) -> _Change:
+        records: list[bytes] = []
+        hard_state, last_index, count = self._hard_state, self._last_index, 0
+        for write in writes:
+            hard_state = write.hard_state or hard_state
+            if write.truncate_from:
+                assert 1 <= write.truncate_from <= last_index + 1, f"{write.truncate_from} after {last_index}"
+                records.append(encode_truncate(write.truncate_from))
+                last_index = write.truncate_from - 1
+            if write.entries:
+                assert write.entries[0].index == last_index + 1, f"{write.entries[0]} after {last_index}"
+                encode_entries(write.entries, records)
+                last_index += len(write.entries)
+                count += len(write.entries)
+                assert write.entries[-1].index == last_index, "entries have consecutive indexes"
+        return _Change(records, hard_state, last_index, count)
+
+    def _fits(self, size: int, spare_room: int) -> bool:
+        return self._segment.offset + size + spare_room <= self._segment.size
+
+    async def _append(self, change: _Change) -> None:
+        """Write ``change`` as one batch, in the next segment when this one is full."""
+        payload = b"".join(change.records)
+        size = BATCH_HEADER_BYTES + len(payload)
+        keep = self._reserve if change.entries and not self._supply.has_spare else 0
+        segment, header = self._segment, b""
+        if not self._fits(size, keep):
+            segment, header = await self._next_segment(size)
+        fields = BatchHeader(self._number, self._chain, self._position, change.hard_state)
+        batch, chain = encode_batch(self._marker, fields, payload)
+        await self._write(segment, header + batch)
+        full, self._segment = self._segment, segment
+        self._number += 1
+        self._chain = chain
+        self._hard_state = change.hard_state
+        self._last_index = change.last_index
+        self.counters.entries += change.entries
+        if full is not segment:
+            self._supply.prepare()
+            await full.file.close()
+
+    @property
+    def _position(self) -> int:
+        """Where the log ends; everything before is durable, because saves don't overlap."""
+        return self._segment.base + self._segment.offset
+
+    async def _next_segment(self, size: int) -> tuple[Segment, bytes]:
+        """Take the next segment; its header is written together with its first batch."""
+        fields = SegmentHeader(
+            self._segment.sequence + 1,
+            self._position,
+            self._number,
+            self._chain,
+            self._marker,
+            self._metadata,
+        )
+        header = encode_segment_header(fields)
+        segment = await self._supply.take(len(header) + size)
+        segment.base = self._position
+        return segment, header
+
+    async def _write(self, segment: Segment, data: bytes) -> None:
+        """One write, one sync; anything but success ends the log."""
+        self._saving = True
+        try:
+            await segment.file.write(segment.offset, data, sync=True)
+        except NoSpace as error:
+            self._failure = f"room that had been reserved was not there: {error}"
+            raise StorageError(self._failure) from error
+        except BaseException as error:
+            self._failure = str(error) or "a save was interrupted"
+            raise
+        finally:
+            self._saving = False
+        segment.offset += len(data)
+        self.counters.fsyncs += 1
+        self.counters.batches += 1
+        self.counters.bytes += len(data)

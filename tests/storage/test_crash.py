@@ -1,0 +1,53 @@
+"""A crash at every I/O call: what was acknowledged is there afterwards, and nothing invented."""
+
+from raftkv.storage.wal import Wal
+from tests.storage.crashes import (
+    OUTCOMES,
+    all_crash_points,
+    check_power_losses,
+    crash_while_recovering,
+    recover,
+)
+from tests.storage.logs import DIRECTORY, SEGMENT, Model, Run, append, held
+from tests.storage.simdisk import Outcome
+
+
+async def test_a_power_loss_at_any_io_call_loses_nothing_acknowledged_and_invents_nothing() -> None:
+    crashes = await all_crash_points()
+    torn, survived = await check_power_losses(crashes)
+    assert len(crashes) > 100
+    assert torn > 20, "the outcomes include torn tails"
+    assert survived > 20, "the outcomes include saves that became durable without being acknowledged"
+
+
+async def test_a_killed_process_finds_all_it_wrote_and_has_it_durable_once_open_returns() -> None:
+    """What was written and not synced is in the page cache; a power loss after open must not take it."""
+    for disk, run in await all_crash_points():
+        after = disk.kill()
+        first = await recover(after, run)
+        if first is None:
+            continue
+        assert first.torn is None
+        later = Run(held(first), held(first), first.boot)
+        await recover(after.power_loss(Outcome.NOTHING), later)
+
+
+async def test_a_second_crash_at_any_io_call_of_the_recovery_changes_nothing() -> None:
+    for number, (disk, run) in enumerate(await all_crash_points(stride=2)):
+        outcome, seed = OUTCOMES[number % len(OUTCOMES)]
+        await crash_while_recovering(disk, run, outcome, seed)
+
+
+async def test_a_log_recovered_from_a_crash_takes_saves_and_finds_them_again() -> None:
+    for disk, _ in await all_crash_points(stride=3):
+        after = disk.power_loss(Outcome.SECTORS, len(disk.steps))
+        if not await Wal.exists(after, DIRECTORY):
+            continue
+        wal, recovered = await Wal.open(after, DIRECTORY, segment_bytes=SEGMENT)
+        writes = [append(len(recovered.entries) + 1, 20, term=9, size=300)]
+        await wal.save(writes)
+        await wal.close()
+        expected: Model = held(recovered).after(writes)
+        again = await recover(after, Run(expected, expected, recovered.boot))
+        assert again is not None
+        assert again.torn is None

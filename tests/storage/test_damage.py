@@ -1,0 +1,212 @@
+"""What a damaged log does: it is refused, or harmless, or its last save is cut with a report."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
+from raftkv.raft.ready import Write
+from raftkv.raft.types import Entry, HardState
+from raftkv.storage.records import BatchHeader, encode_batch
+from raftkv.storage.segments import segment_name
+from raftkv.storage.wal import Wal
+from tests.storage.damage import check_everywhere, flip, killed_log, wipe
+from tests.storage.logs import (
+    DIRECTORY,
+    SEGMENT,
+    SMALL_SEGMENT,
+    abandon,
+    append,
+    create,
+    held,
+    reopen,
+)
+from tests.storage.simdisk import Outcome, SimDisk
+
+FIRST = f"{DIRECTORY}/{segment_name(1)}"
+
+
+async def test_a_flipped_bit_is_refused_below_the_last_save_and_cuts_the_last_save() -> None:
+    assert await check_everywhere(flip, 1) > 1000
+
+
+async def test_lost_bytes_are_refused_below_the_last_save_and_cut_the_last_save() -> None:
+    assert await check_everywhere(wipe, 48) > 1000
+
+
+async def test_a_flipped_bit_behind_the_end_of_the_log_is_harmless() -> None:
+    log = await killed_log()
+    for path, end in log.ends.items():
+        for offset in range(end, len(log.disk.content(path))):
+            disk = log.disk.power_loss(Outcome.ALL)
+            flip(disk.content(path), offset)
+            assert held(await reopen(disk, SMALL_SEGMENT)) == log.after
+
+
+async def test_after_an_orderly_end_damage_to_the_last_save_is_refused_too() -> None:
+    disk = SimDisk()
+    log = await create(disk)
+    start = log._segment.offset
+    await log.save([append(2)])
+    end = log._segment.offset
+    await log.close()
+    for offset in range(start, end):
+        again = disk.power_loss(Outcome.ALL)
+        flip(again.content(FIRST), offset)
+        with pytest.raises(StorageCorrupt) as refused:
+            await reopen(again)
+        assert (refused.value.path, refused.value.offset) == (FIRST, start)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+async def test_a_missing_segment_is_refused(number: int) -> None:
+    log = await killed_log()
+    disk = log.disk.power_loss(Outcome.ALL)
+    await disk.remove(f"{DIRECTORY}/{segment_name(number)}")
+    with pytest.raises(StorageCorrupt, match="the segment is missing"):
+        await reopen(disk, SMALL_SEGMENT)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+async def test_an_emptied_segment_is_refused(number: int) -> None:
+    log = await killed_log()
+    disk = log.disk.power_loss(Outcome.ALL)
+    content = disk.content(f"{DIRECTORY}/{segment_name(number)}")
+    content[:] = bytes(len(content))
+    with pytest.raises(StorageCorrupt):
+        await reopen(disk, SMALL_SEGMENT)
+
+
+async def test_a_segment_under_the_name_of_another_is_refused() -> None:
+    log = await killed_log()
+    disk = log.disk.power_loss(Outcome.ALL)
+    disk.content(f"{DIRECTORY}/{segment_name(2)}")[:] = disk.content(f"{DIRECTORY}/{segment_name(3)}")
+    with pytest.raises(StorageCorrupt, match="segment 3 under another name"):
+        await reopen(disk, SMALL_SEGMENT)
+
+
+async def test_a_segment_of_another_log_is_refused() -> None:
+    log = await killed_log()
+    disk = log.disk.power_loss(Outcome.ALL)
+    other = SimDisk(seed=1)
+    foreign = await create(other, SMALL_SEGMENT)
+    await foreign.save([append(2, 12)])
+    await foreign.close()
+    disk.content(f"{DIRECTORY}/{segment_name(2)}")[:] = other.content(f"{DIRECTORY}/{segment_name(2)}")
+    with pytest.raises(StorageCorrupt, match="another log"):
+        await reopen(disk, SMALL_SEGMENT)
+
+
+async def killed_after(writes: Write) -> tuple[SimDisk, int]:
+    """Return the disk of a log killed after a last save, and where that save starts."""
+    disk = SimDisk()
+    log = await create(disk)
+    start = log._segment.offset
+    await log.save([writes])
+    disk.crash()
+    await abandon(log)
+    return disk, start
+
+
+async def test_every_way_of_cutting_the_last_save_short_is_a_torn_tail() -> None:
+    disk, start = await killed_after(append(2, 4, size=200))
+    full = bytes(disk.content(FIRST)).rstrip(b"\0")
+    for cut in range(start, len(full)):
+        torn = disk.power_loss(Outcome.ALL)
+        torn.content(FIRST)[cut:] = bytes(SEGMENT - cut)
+        recovered = await reopen(torn)
+        assert len(recovered.entries) == 1
+        if cut > start:
+            assert recovered.torn == (segment_name(1), start, len(full[:cut].rstrip(b"\0")) - start)
+
+
+async def test_a_value_that_looks_like_a_later_batch_does_not_turn_a_torn_tail_into_damage() -> None:
+    """A client can store any bytes, but can't guess the log's marker."""
+    forged, _ = encode_batch(b"guessed!", BatchHeader(99, 7, 1 << 40, HardState(9, 9, 9)), b"")
+    disk, start = await killed_after(Write(0, None, 0, (Entry(1, 2, 0, forged * 8),), ()))
+    disk.content(FIRST)[start : start + 64] = bytes(64)
+    assert (await reopen(disk.power_loss(Outcome.ALL))).torn is None, "the durable content is whole"
+    disk.settle()
+    recovered = await reopen(disk.power_loss(Outcome.ALL))
+    assert recovered.torn is not None
+    assert len(recovered.entries) == 1
+
+
+async def test_a_value_that_holds_an_old_batch_of_this_very_log_proves_nothing() -> None:
+    """Someone may store a copy of a log in the store itself."""
+    disk = SimDisk()
+    log = await create(disk)
+    old = bytes(disk.content(FIRST))[: log._segment.offset]
+    start = log._segment.offset
+    await log.save([Write(0, None, 0, (Entry(1, 2, 0, old),), ())])
+    disk.crash()
+    await abandon(log)
+    disk.content(FIRST)[start : start + 64] = bytes(64)
+    disk.settle()
+    recovered = await reopen(disk.power_loss(Outcome.ALL))
+    assert recovered.torn is not None
+    assert len(recovered.entries) == 1
+
+
+async def test_stale_bytes_of_another_life_in_the_prepared_segment_are_cut_and_reported() -> None:
+    disk, _ = await killed_after(append(2))
+    spare = f"{DIRECTORY}/{segment_name(2)}"
+    other, _ = await killed_after(append(2, 3))
+    disk.content(spare)[64:] = other.content(FIRST)[64:]
+    disk.settle()
+    recovered = await reopen(disk.power_loss(Outcome.ALL))
+    assert recovered.torn is not None
+    assert recovered.torn.segment == segment_name(2)
+    assert len(recovered.entries) == 2
+
+
+async def test_a_log_of_a_later_format_version_is_refused_and_the_versions_are_named() -> None:
+    disk, _ = await killed_after(append(2))
+    _forge_version(disk, 2)
+    with pytest.raises(FormatTooNew, match=r"version 2; this raftkv reads up to version 1"):
+        await reopen(disk.power_loss(Outcome.ALL))
+
+
+def _forge_version(disk: SimDisk, version: int) -> None:
+    from zlib import crc32
+
+    content = disk.content(FIRST)
+    content[16:20] = version.to_bytes(4, "little")
+    length = int.from_bytes(content[12:16], "little")
+    content[8:12] = crc32(content[12:length]).to_bytes(4, "little")
+    disk.settle()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    patches=st.lists(
+        st.tuples(st.integers(0, SEGMENT - 1), st.binary(min_size=1, max_size=80)), min_size=1, max_size=6
+    ),
+    number=st.integers(1, 2),
+)
+async def test_any_damage_gives_a_log_that_was_or_a_typed_refusal(
+    patches: list[tuple[int, bytes]], number: int
+) -> None:
+    disk, _ = await killed_after(append(2, 4, size=200))
+    known = held(await reopen(disk.power_loss(Outcome.ALL))).entries
+    content = disk.content(f"{DIRECTORY}/{segment_name(number)}")
+    for offset, data in patches:
+        content[offset : offset + len(data)] = data[: SEGMENT - offset]
+    disk.settle()
+    try:
+        recovered = await reopen(disk.power_loss(Outcome.ALL))
+    except StorageError:
+        return
+    assert tuple(recovered.entries) == known[: len(recovered.entries)]
+    assert len(recovered.entries) in (1, 5)
+
+
+async def test_a_refused_log_is_left_unlocked_and_unchanged() -> None:
+    log = await killed_log()
+    disk = log.disk.power_loss(Outcome.ALL)
+    flip(disk.content(FIRST), 300)
+    before = {name: bytes(inode.live) for name, inode in disk.names.items()}
+    for _ in range(2):
+        with pytest.raises(StorageCorrupt, match="join again"):
+            await Wal.open(disk, DIRECTORY, segment_bytes=SMALL_SEGMENT)
+    assert {name: bytes(inode.live) for name, inode in disk.names.items()} == before
