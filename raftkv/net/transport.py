@@ -1,0 +1,129 @@
+"""The transport of a real cluster: peers over HTTP."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+
+from raftkv.net.incoming import Members, PeerPort, Version
+from raftkv.net.local import DEFAULT_TIMING, Local, Timing
+from raftkv.net.outbox import DEFAULT_LIMIT_BYTES
+from raftkv.net.outgoing import Outgoing
+from raftkv.node.transport import Receiver
+from raftkv.raft.messages import Message
+from raftkv.trace import Emit
+
+
+class PeerTransport:
+    """Implements ``raftkv.node.transport.Transport``.
+
+    ``await listen(urls)`` binds the peer port, before the node is started; streams are refused until
+    ``start``. ``members`` and ``version`` give what /members and /version answer. One task a peer
+    sends, one a peer's stream receives; a task that dies of an own bug goes to the loop's exception
+    handler.
+    """
+
+    def __init__(
+        self,
+        member_id: int,
+        cluster_id: int,
+        emit: Emit,
+        rng: random.Random,
+        *,
+        members: Members,
+        version: Version,
+        timing: Timing = DEFAULT_TIMING,
+        queue_bytes: int = DEFAULT_LIMIT_BYTES,
+    ) -> None:
+        self._local = Local(member_id, cluster_id, emit, rng, timing, queue_bytes)
+        self._port = PeerPort(self._local, members, version)
+        self._urls: dict[int, tuple[str, ...]] = {}
+        self._peers: dict[int, Outgoing] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._receiver: Receiver | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def listen(self, urls: Sequence[str]) -> list[str]:
+        """Bind the peer port; return the URLs, with the port where it was 0. OSError if in use."""
+        return await self._port.listen(urls)
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to deliver and to connect."""
+        assert self._session is None, "a transport is started once"
+        self._receiver = receiver
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        self._port.start(receiver.receive, self._peer_arrived)
+        self._connect_peers()
+
+    def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
+        """Replace the set of peers; see the port."""
+        assert self._local.member_id not in peers, "a member is not its own peer"
+        self._urls = {peer: tuple(urls) for peer, urls in peers.items() if urls}
+        if self._session is not None:
+            self._connect_peers()
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Queue messages; see the port."""
+        for message in messages:
+            if (peer := self._peers.get(message.target)) is not None:
+                peer.send(message)
+
+    def connected_peers(self) -> list[int]:
+        """Return the ids of the peers to which a stream is up, in ascending order."""
+        return sorted(peer for peer, outgoing in self._peers.items() if outgoing.connected)
+
+    def waiting_bytes(self, peer: int) -> int:
+        """Return how much waits to be written to a peer; 0 for one without a stream."""
+        outgoing = self._peers.get(peer)
+        return 0 if outgoing is None else outgoing.waiting_bytes
+
+    async def close(self) -> None:
+        """End every stream and task."""
+        self.set_peers({})
+        await self._port.close()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _connect_peers(self) -> None:
+        for peer, outgoing in list(self._peers.items()):
+            if self._urls.get(peer) != outgoing.urls:
+                self._disconnect(peer)
+        for peer, urls in self._urls.items():
+            if peer not in self._peers:
+                self._connect(peer, urls)
+
+    def _connect(self, peer: int, urls: tuple[str, ...]) -> None:
+        assert self._session is not None
+        assert self._receiver is not None
+        outgoing = Outgoing(self._local, peer, urls, self._session, self._receiver.peer_event)
+        self._peers[peer] = outgoing
+        self._tasks[peer] = asyncio.get_running_loop().create_task(outgoing.run(), name=f"peer {peer:x}")
+        self._tasks[peer].add_done_callback(_surface_failure)
+
+    def _disconnect(self, peer: int) -> None:
+        del self._peers[peer]
+        task = self._tasks.pop(peer)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        task.cancel()
+
+    def _peer_arrived(self, peer: int) -> None:
+        if (outgoing := self._peers.get(peer)) is not None:
+            outgoing.peer_arrived()
+
+
+def _surface_failure(task: asyncio.Task[None]) -> None:
+    """Hand an own bug in a peer's task to the loop's exception handler: it must not go unseen."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler(
+            {"message": f"task {task.get_name()} failed", "exception": error, "task": task}
+        )

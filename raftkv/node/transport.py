@@ -1,0 +1,50 @@
+"""The port between a node and the other members: what a node needs of any transport.
+
+There are two: peers over HTTP, and the simulated network. Raft asks little of either: a message may
+be lost, late or doubled, but what arrives is what was sent, and two messages that travel over one
+unbroken stream arrive in the order they were sent in.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from raftkv.raft.messages import Message
+from raftkv.raft.types import PeerEvent
+
+
+class Receiver(Protocol):
+    """What a transport calls: the node. Neither method may block or raise.
+
+    Both are called from callbacks of the event loop, never from within a call of the transport's own
+    methods, so a receiver may send while it handles a message.
+    """
+
+    def receive(self, message: Message) -> None:
+        """Take a message for this member; its source is the peer that sent it."""
+
+    def peer_event(self, peer: int, event: PeerEvent) -> None:
+        """Take a hint about a peer: a stream to it is up, or messages to it were lost."""
+
+
+class Transport(Protocol):
+    """Carries messages to the other members."""
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to deliver what arrives, and to connect to the peers. Called once."""
+
+    def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
+        """Replace the set of peers: member id to peer URLs, this member excluded.
+
+        A peer that is gone from the mapping is disconnected and what waits for it is dropped; one
+        whose URLs changed is connected to anew; the others are left alone.
+        """
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Queue messages for their targets, in this order; never awaits, never raises.
+
+        A message is dropped when its target is no peer, when no stream to it is up, or when more is
+        waiting for it than the queue takes. The last two are reported as ``UNREACHABLE``.
+        """
+
+    async def close(self) -> None:
+        """End every stream and task; what waits is dropped. May be called twice."""
