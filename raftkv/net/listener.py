@@ -15,10 +15,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Listener(web.Server):
-    """aiohttp's server, with a limit on connections and on the time to the first whole request head.
-
-    aiohttp itself waits for a request for as long as the connection lasts.
-    """
+    """aiohttp's server, with a limit on connections and on the time to the first whole request head."""
 
     def __init__(self, handler: Handler, first_request_s: float) -> None:
         super().__init__(
