@@ -1,0 +1,124 @@
+"""Commands: what an entry of the log says, and its bytes.
+
+A command is encoded once, by the member that proposes it, and stays the same bytes in every log. It
+is a msgpack array::
+
+    [VERSION, member, boot, sequence, kind, user, auth_revision, fields]
+
+``fields`` is the request in the positional form of ``raftkv.schema.packed``. A member that meets a
+version or kind it does not know stops before it applies the entry: skipping it would make its content
+differ from the others'.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeAlias
+
+import msgpack
+
+from raftkv.errors import FormatTooNew, PeerProtocolError
+from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.packed import pack, unpack
+
+FORMAT_VERSION = 1
+
+
+class RequestId(NamedTuple):
+    """Who asked: a member, which start of it (a number that grows), and the how-manieth request."""
+
+    member: int
+    boot: int
+    sequence: int
+
+
+class CommandKind(IntEnum):
+    """What a command does; the numbers are in every log and never change their meaning."""
+
+    PUT = 1
+    DELETE_RANGE = 2
+    TXN = 3
+    COMPACT = 4
+    PUBLISH_MEMBER = 16
+
+
+@dataclass(slots=True)
+class PublishMember:
+    """A member that has started tells its name and where clients reach it."""
+
+    id: int = 0
+    name: str = ""
+    client_urls: list[str] = field(default_factory=list)
+
+
+CommandRequest: TypeAlias = PutRequest | DeleteRangeRequest | TxnRequest | CompactionRequest | PublishMember
+
+_CLASSES: dict[int, type[CommandRequest]] = {
+    CommandKind.PUT: PutRequest,
+    CommandKind.DELETE_RANGE: DeleteRangeRequest,
+    CommandKind.TXN: TxnRequest,
+    CommandKind.COMPACT: CompactionRequest,
+    CommandKind.PUBLISH_MEMBER: PublishMember,
+}
+_KINDS = {cls: int(kind) for kind, cls in _CLASSES.items()}
+
+
+class Command(NamedTuple):
+    """A decoded command. ``user`` and ``auth_revision`` are who asked, for checks when it is applied."""
+
+    request_id: RequestId
+    kind: int
+    user: str
+    auth_revision: int
+    request: CommandRequest
+
+
+def encode_command(
+    request_id: RequestId, request: CommandRequest, user: str = "", auth_revision: int = 0
+) -> bytes:
+    """Return the bytes of a command; its kind follows from the class of ``request``."""
+    kind = _KINDS[type(request)]
+    if isinstance(request, PublishMember):
+        fields: list[Any] = [request.id, request.name, request.client_urls]
+    else:
+        fields = pack(request)
+    packed: bytes = msgpack.packb((FORMAT_VERSION, *request_id, kind, user, auth_revision, fields))
+    return packed
+
+
+def decode_command(data: bytes) -> Command:
+    """Return the command in ``data``.
+
+    Raises FormatTooNew for a version or kind that is not known here, and PeerProtocolError for bytes
+    that no proposer of this version writes.
+    """
+    values = _unpack_array(data)
+    if values[0] != FORMAT_VERSION:
+        raise FormatTooNew(f"the log holds a command of format {values[0]!r}; known here is {FORMAT_VERSION}")
+    if len(values) != 8 or not all(type(value) is int for value in (*values[1:5], values[6])):
+        raise PeerProtocolError(f"not a command: {data[:40]!r}")
+    _, member, boot, sequence, kind, user, auth_revision, fields = values
+    cls = _CLASSES.get(kind)
+    if cls is None:
+        raise FormatTooNew(f"the log holds a command of kind {kind}, which is not known here")
+    try:
+        request = _publish_member(fields) if cls is PublishMember else unpack(cls, fields)
+    except ValueError as error:
+        raise PeerProtocolError(f"a command of kind {kind} can't be decoded: {error}") from error
+    return Command(RequestId(member, boot, sequence), kind, user, auth_revision, request)
+
+
+def _unpack_array(data: bytes) -> list[Any]:
+    try:
+        values = msgpack.unpackb(data)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise PeerProtocolError(f"not a command: {data[:40]!r}") from error
+    if not isinstance(values, list) or not values:
+        raise PeerProtocolError(f"not a command: {data[:40]!r}")
+    return values
+
+
+def _publish_member(fields: Any) -> PublishMember:
+    match fields:
+        case [int(member_id), str(name), [*urls]] if all(isinstance(url, str) for url in urls):
+            return PublishMember(member_id, name, urls)
+    raise ValueError("not a member's id, name and client URLs")

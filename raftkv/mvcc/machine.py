@@ -1,0 +1,88 @@
+"""The state machine: applies committed entries, one at a time, the same on every member."""
+
+from typing import NamedTuple, TypeAlias
+
+from raftkv.errors import RequestError
+from raftkv.mvcc.commands import CommandRequest, PublishMember, RequestId, decode_command
+from raftkv.mvcc.digest import digest_of
+from raftkv.mvcc.membership import Membership
+from raftkv.mvcc.sessions import Sessions
+from raftkv.mvcc.store import Store
+from raftkv.schema.messages import (
+    CompactionRequest,
+    CompactionResponse,
+    DeleteRangeRequest,
+    DeleteRangeResponse,
+    PutRequest,
+    PutResponse,
+    TxnRequest,
+    TxnResponse,
+)
+
+CommandResponse: TypeAlias = PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse
+
+
+class Applied(NamedTuple):
+    """What came of a command: a response, or the same error on every member, or a duplicate's nothing.
+
+    ``response`` is None too for a command that has none (publishing a member).
+    """
+
+    request_id: RequestId
+    response: CommandResponse | None
+    error: RequestError | None
+    duplicate: bool
+
+
+class Machine:
+    """The replicated content, in parts that know nothing of one another."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.membership = Membership()
+        self.sessions = Sessions()
+        self.applied_index = 0
+
+    def apply_command(self, index: int, data: bytes) -> Applied:
+        """Apply the command of the entry at ``index``, which must be above all applied before.
+
+        Raises FormatTooNew or PeerProtocolError, before anything is changed, when the command can't be
+        understood: the node stops then, it never skips an entry. A client's error is a result.
+        """
+        assert index > self.applied_index, f"entry {index} applied after {self.applied_index}"
+        command = decode_command(data)
+        self.applied_index = index
+        if not self.sessions.admit(command.request_id):
+            return Applied(command.request_id, None, None, duplicate=True)
+        try:
+            response = self._run(command.request)
+        except RequestError as error:
+            return Applied(command.request_id, None, error, duplicate=False)
+        return Applied(command.request_id, response, None, duplicate=False)
+
+    def _run(self, request: CommandRequest) -> CommandResponse | None:
+        match request:
+            case PutRequest():
+                return self.store.put(request)
+            case TxnRequest():
+                return self.store.txn(request)
+            case DeleteRangeRequest():
+                return self.store.delete_range(request)
+            case CompactionRequest():
+                return self.store.compact(request)
+            case PublishMember():
+                self.membership.publish(request)
+        return None
+
+    def apply_configuration(self, index: int, data: bytes) -> None:
+        """Apply the configuration entry at ``index``; raises FormatTooNew, PeerProtocolError."""
+        assert index > self.applied_index, f"entry {index} applied after {self.applied_index}"
+        self.membership.apply_bootstrap(data)
+        self.applied_index = index
+
+    def digest(self) -> bytes:
+        """Return a SHA-256 over the whole content; equal on all members at one applied index.
+
+        Walks every version at once (seconds for a million keys): for tests and checks only.
+        """
+        return digest_of(self.store, self.membership, self.sessions)

@@ -1,0 +1,72 @@
+"""The members of the cluster as the log tells of them: the same list on every member."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgpack
+
+from raftkv.errors import FormatTooNew, PeerProtocolError
+from raftkv.mvcc.commands import PublishMember
+
+FORMAT_VERSION = 1
+
+
+class MemberInfo(NamedTuple):
+    """One member; ``name`` and ``client_urls`` are empty until it has started and said so."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    is_learner: bool
+
+
+def encode_members(members: Iterable[MemberInfo]) -> bytes:
+    """Return the data of the bootstrap configuration entry, the same for the same members."""
+    packed: bytes = msgpack.packb([FORMAT_VERSION, sorted(members)])
+    return packed
+
+
+def decode_members(data: bytes) -> list[MemberInfo]:
+    """Return the members in ``data``; raises FormatTooNew, PeerProtocolError."""
+    try:
+        values = msgpack.unpackb(data, use_list=False)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise PeerProtocolError(f"not a list of members: {data[:40]!r}") from error
+    match values:
+        case (int(version), tuple(members)) if version == FORMAT_VERSION:
+            return [_member(fields) for fields in members]
+        case (int(version), *_) if version > FORMAT_VERSION:
+            raise FormatTooNew(f"the log holds members of format {version}; known here is {FORMAT_VERSION}")
+    raise PeerProtocolError(f"not a list of members: {data[:40]!r}")
+
+
+def _member(fields: Any) -> MemberInfo:
+    match fields:
+        case (int(), str(), (*peer_urls,), (*client_urls,), bool()) if all(
+            isinstance(url, str) for url in (*peer_urls, *client_urls)
+        ):
+            return MemberInfo(*fields)
+    raise PeerProtocolError(f"not a member: {fields!r:.80}")
+
+
+class Membership:
+    """The members' list."""
+
+    def __init__(self) -> None:
+        self._members: dict[int, MemberInfo] = {}
+
+    def members(self) -> list[MemberInfo]:
+        """Return all members, sorted by id."""
+        return sorted(self._members.values())
+
+    def apply_bootstrap(self, data: bytes) -> None:
+        """Take over the members that the cluster starts with; raises what ``decode_members`` raises."""
+        self._members = {member.id: member for member in decode_members(data)}
+
+    def publish(self, request: PublishMember) -> None:
+        """Note a started member's name and client URLs; one that is no member (any more) is ignored."""
+        member = self._members.get(request.id)
+        if member is not None:
+            urls = tuple(request.client_urls)
+            self._members[request.id] = member._replace(name=request.name, client_urls=urls)

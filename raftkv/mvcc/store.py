@@ -1,0 +1,131 @@
+"""The multi-version store: etcd's KV service over memory.
+
+Cost of the steps that are not sliced, because they are atomic when applied, at 1,000,000 keys: see
+the table in docs/decisions/002-key-index.md.
+"""
+
+from raftkv import errors
+from raftkv.mvcc.compaction import Compactor
+from raftkv.mvcc.revision_writer import RevisionWriter
+from raftkv.mvcc.scan import RangeScan
+from raftkv.mvcc.txn import TxnPlan
+from raftkv.mvcc.validate import check_range
+from raftkv.mvcc.version_table import VersionTable
+from raftkv.schema.messages import (
+    CompactionRequest,
+    CompactionResponse,
+    DeleteRangeRequest,
+    DeleteRangeResponse,
+    PutRequest,
+    PutResponse,
+    RangeRequest,
+    RangeResponse,
+    ResponseHeader,
+    TxnRequest,
+    TxnResponse,
+)
+
+FIRST_REVISION = 1
+"""The revision of an empty store: the first write makes 2."""
+
+
+class Store:
+    """Keys, their history, and the revision they are at.
+
+    ``put``, ``delete_range``, ``txn`` and ``compact`` are called by ``Machine`` when an entry is
+    applied, and by nobody else; the rest reads. Responses carry a header with the revision only.
+    """
+
+    def __init__(self) -> None:
+        self.revision = FIRST_REVISION
+        self.table = VersionTable()
+        self._compactor = Compactor(self.table)
+
+    @property
+    def compact_revision(self) -> int:
+        """Reads below it are refused; -1 = never compacted."""
+        return self._compactor.revision
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimate of what keys, values and their history take."""
+        return self.table.size_bytes
+
+    @property
+    def size_in_use_bytes(self) -> int:
+        """The same as ``size_bytes``: memory has no free pages inside."""
+        return self.table.size_bytes
+
+    def put(self, request: PutRequest) -> PutResponse:
+        """Write one key; raises LeaseNotFound, KeyNotFound."""
+        writer = RevisionWriter(self.table, self.revision)
+        response = writer.put(request)
+        self.revision = writer.revision
+        return response
+
+    def delete_range(self, request: DeleteRangeRequest) -> DeleteRangeResponse:
+        """Delete a range in one revision; the revision stays if nothing was there."""
+        writer = RevisionWriter(self.table, self.revision)
+        response = writer.delete_range(request)
+        self.revision = writer.revision
+        return response
+
+    def txn(self, request: TxnRequest) -> TxnResponse:
+        """Run a txn in one revision; raises KeyNotFound, LeaseNotFound, FutureRevision, Compacted."""
+        plan = TxnPlan(self.table, request)
+        plan.check(self.table, self._check_revision)
+        writer = RevisionWriter(self.table, self.revision)
+        response = plan.run(writer)
+        self.revision = writer.revision
+        return response
+
+    def check_range(self, request: RangeRequest) -> None:
+        """Raise EmptyKey, InvalidSortOption, FutureRevision or Compacted."""
+        check_range(request)
+        if request.revision > 0:
+            self._check_revision(request.revision)
+
+    def _check_revision(self, revision: int) -> None:
+        if revision > self.revision:
+            raise errors.FutureRevision
+        if revision < self.compact_revision:
+            raise errors.Compacted
+
+    def open_range(self, request: RangeRequest) -> RangeScan:
+        """Start a range at its revision, or at the newest one, which stays readable until ``close``.
+
+        Raises what ``check_range`` raises.
+        """
+        self.check_range(request)
+        revision = request.revision if request.revision > 0 else self.revision
+        unpin = self._compactor.pin(revision)
+        return RangeScan(self.table, request, revision, self.revision, unpin)
+
+    def range(self, request: RangeRequest) -> RangeResponse:
+        """Answer a small range at once; raises what ``check_range`` raises."""
+        with self.open_range(request) as scan:
+            return scan.run()
+
+    def compact(self, request: CompactionRequest) -> CompactionResponse:
+        """Forbid reads below a revision from now on; what they alone needed goes by ``compact_step``.
+
+        Raises Compacted (at or below the last compaction) or FutureRevision.
+        """
+        if request.revision <= self.compact_revision:
+            raise errors.Compacted
+        if request.revision > self.revision:
+            raise errors.FutureRevision
+        self._compactor.compact(request.revision)
+        return CompactionResponse(ResponseHeader(revision=self.revision))
+
+    def compact_step(self, budget: int) -> bool:
+        """Remove what compactions left behind, looking at ``budget`` changes; True = not done yet.
+
+        A pinned scan holds it back: then it returns True without doing anything, and the caller waits
+        a little before it calls again.
+        """
+        return self._compactor.step(budget)
+
+    def compacted_physically(self) -> int:
+        """Return the revision up to which the removal is done here; -1 = never."""
+        return self._compactor.done

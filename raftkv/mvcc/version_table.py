@@ -1,0 +1,146 @@
+"""All versions of all keys that the store holds, and how to find the one seen at a revision."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from raftkv.mvcc.key_index import KeyIndex, after
+from raftkv.mvcc.versions import (
+    KEY,
+    MOD,
+    VALUE,
+    VERSION,
+    VERSION_OVERHEAD,
+    ChangeLog,
+    Version,
+    revision_of,
+)
+
+Entry: TypeAlias = Version | list[Version]
+"""The versions of one key: the only one, or a list of several, oldest first.
+
+Most keys of most stores have one version, and a list for each would cost a tenth more memory and keep
+a million objects under the garbage collector's eyes.
+"""
+
+_PRUNED_AT_ONCE = 65_536
+"""Most versions of one key that one step takes away: some 3 ms."""
+
+_READ_AT_ONCE = 1024
+
+LATEST = 2**63
+"""Above every revision there can be."""
+
+
+def newest_of(entry: Entry) -> Version:
+    """Return the newest version of a key, which may be a deletion."""
+    return entry[-1] if isinstance(entry, list) else entry
+
+
+def seen_at(entry: Entry, revision: int) -> Version | None:
+    """Return the version that reads at ``revision`` see; None if there is none, or it is a deletion."""
+    version = newest_of(entry)
+    if version[MOD] > revision:
+        if not isinstance(entry, list):
+            return None
+        place = bisect_right(entry, revision, key=revision_of)
+        if place == 0:
+            return None
+        version = entry[place - 1]
+    return version if version[VERSION] else None
+
+
+class VersionTable:
+    """The versions of each key in key order, and all changes in the order in which they happened.
+
+    A key whose newest version is a deletion stays, for readers of older revisions, until a compaction
+    prunes it. ``deleted`` holds just these keys, so that the live keys of a range are counted by a
+    subtraction and not by a walk.
+    """
+
+    def __init__(self) -> None:
+        self.entries: KeyIndex[Entry] = KeyIndex()
+        self.deleted: KeyIndex[None] = KeyIndex()
+        self.changes = ChangeLog()
+        self.size_bytes = 0
+
+    def live(self, key: bytes) -> Version | None:
+        """Return the newest version of ``key`` unless it does not exist now."""
+        entry = self.entries.get(key)
+        return None if entry is None else seen_at(entry, LATEST)
+
+    def walk(self, start: bytes, end: bytes | None) -> Iterator[Entry]:
+        """Yield the entries of [start, end) in key order; the table must not change meanwhile."""
+        while entries := self.entries.slice(start, end, _READ_AT_ONCE):
+            yield from entries
+            start = after(newest_of(entries[-1])[KEY])
+
+    def count_live(self, start: bytes, end: bytes | None) -> int:
+        """Return how many keys of [start, end) exist now."""
+        return self.entries.count(start, end) - self.deleted.count(start, end)
+
+    def append(self, entry: Entry | None, version: Version) -> None:
+        """Record a change, later than every change before; only a live key is deleted.
+
+        ``entry`` is the key's entry as it is now (None if it has none), which the caller has looked up.
+        """
+        key = version[KEY]
+        self.changes.append(version)
+        self.size_bytes += len(key) + len(version[VALUE]) + VERSION_OVERHEAD
+        if entry is None:
+            assert version[VERSION], "a key that never was is deleted"
+            self.entries.add(key, version)
+            return
+        previous = newest_of(entry)
+        if isinstance(entry, list):
+            entry.append(version)
+        else:
+            self.entries.replace(key, [entry, version])
+        if not version[VERSION]:
+            self.deleted.add(key, None)
+        elif not previous[VERSION]:
+            self.deleted.remove(key)
+
+    def prune(self, key: bytes, revision: int) -> bool:
+        """Drop the versions of ``key`` that no read at ``revision`` or later can see.
+
+        Kept is the newest version at or below ``revision`` if it is not a deletion, and all above.
+        Return True when there is more to drop than one step may take.
+        """
+        entry = self.entries.get(key)
+        if entry is None:
+            return False
+        versions = entry if isinstance(entry, list) else [entry]
+        count = _superseded(versions, revision)
+        if count == 0:
+            return False
+        doomed = versions[: min(count, _PRUNED_AT_ONCE)]
+        self._forget(key, doomed)
+        if len(doomed) == len(versions):
+            self.entries.remove(key)
+            self.deleted.remove(key)
+        elif len(versions) - len(doomed) == 1:
+            self.entries.replace(key, versions[-1])
+        else:
+            del versions[: len(doomed)]
+        return count > len(doomed)
+
+    def _forget(self, key: bytes, versions: list[Version]) -> None:
+        values = sum(len(version[VALUE]) for version in versions)
+        self.size_bytes -= values + len(versions) * (len(key) + VERSION_OVERHEAD)
+
+
+def _superseded(versions: list[Version], revision: int) -> int:
+    """Return how many versions, from the oldest on, nobody who reads at ``revision`` or later sees."""
+    below = bisect_right(versions, revision, key=revision_of)
+    keeps_last = below > 0 and versions[below - 1][VERSION] > 0
+    return below - 1 if keeps_last else below
+
+
+def visible_from(entry: Entry, revision: int) -> list[Version]:
+    """Return the versions that reads at ``revision`` or later can see, oldest first.
+
+    That is what a compaction to ``revision`` keeps, whether or not it has been carried out here.
+    """
+    versions = entry if isinstance(entry, list) else [entry]
+    return versions[_superseded(versions, revision) :]
