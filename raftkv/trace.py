@@ -91,6 +91,12 @@ class SlowStep(NamedTuple):
     milliseconds: float
 
 
+class LooseEnd(NamedTuple):
+    """An error that no task of the member awaited."""
+
+    text: str
+
+
 Event = (
     Started
     | Stopped
@@ -103,6 +109,7 @@ Event = (
     | PeerDown
     | PeerRefused
     | SlowStep
+    | LooseEnd
 )
 
 Emit = Callable[[Event], None]
@@ -135,6 +142,8 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
         case LogTruncated():
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
+        case LooseEnd():
+            return f"an error that nobody awaits: {event.text}"
         case _:
             return _describe_peer(event, name)
 

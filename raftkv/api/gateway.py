@@ -1,0 +1,44 @@
+"""Which request goes where: etcd's multiplexer.
+
+A hot route is found by its raw path in one lookup; everything else takes the long way, where paths are
+decoded and cleaned and the refusals are made.
+"""
+
+from aiohttp import web
+
+from raftkv.api import paths, replies
+from raftkv.api.json_gateway import JsonGateway
+from raftkv.api.web_pages import WebPages
+from raftkv.node.node import Node
+
+
+class Gateway:
+    """Everything a node serves over HTTP/1.1."""
+
+    def __init__(self, node: Node) -> None:
+        self._calls = JsonGateway(node)
+        self._pages = WebPages(node)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        route = self._calls.routes.get(request.raw_path)
+        if route is None or request.method == "OPTIONS":
+            return await self._handle_other(request)
+        return await self._calls.handle(request, route)
+
+    async def _handle_other(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            return replies.empty()
+        target = paths.parse(request.raw_path)
+        cleaned = paths.clean(target.path)
+        if cleaned == "/v3":
+            cleaned = "/v3/"
+        if cleaned != target.path:
+            return replies.moved(request.method, paths.location(target._replace(path=cleaned)))
+        if target.path.startswith("/v3/"):
+            route = self._calls.routes.get(target.path)
+            return await self._calls.handle(request, route) if route else replies.text_error(404, "Not Found")
+        page = self._pages.routes.get(target.path)
+        if page is None:
+            return replies.text_error(404, "404 page not found")
+        return await page() if request.method == "GET" else replies.not_allowed(Allow="GET")

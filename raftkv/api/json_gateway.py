@@ -1,0 +1,124 @@
+"""etcd's JSON gateway: one POST with a request message in JSON, answered by a response message.
+
+Behaviour follows grpc-gateway v1.16 as etcd 3.5.1 runs it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from raftkv.api import replies
+from raftkv.api.body import BodyTooSlow, read_body
+from raftkv.api.call_options import requires_leader, timeout_of
+from raftkv.api.status import DEADLINE_EXCEEDED, status_of
+from raftkv.errors import NoLeader, RaftKvError
+from raftkv.node.node import Node
+from raftkv.schema import json_codec
+from raftkv.schema.json_decode import MAX_PARTS
+from raftkv.schema.messages import (
+    CompactionRequest,
+    DeleteRangeRequest,
+    MemberListRequest,
+    PutRequest,
+    RangeRequest,
+    RangeResponse,
+    StatusRequest,
+    TxnRequest,
+)
+from raftkv.service import ClusterService, KvService, MaintenanceService
+from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
+
+WRITE_SECONDS = 60.0
+"""A client that takes no byte of a long reply for this long is dropped."""
+
+SMALL_RANGE = 16
+"""A range of so few pairs is encoded at once."""
+
+SHORTEST_SECONDS = 1e-5
+"""A deadline shorter than this is over already."""
+
+PARTS_PER_OPERATION = 16
+"""Members and elements that one operation of a txn may have in JSON."""
+
+
+class Route(NamedTuple):
+    """One call: the class of its request and what answers it."""
+
+    request: type
+    call: Callable[[Any], Awaitable[Any]]
+
+
+class JsonGateway:
+    """The unary calls under ``/v3/``."""
+
+    def __init__(self, node: Node) -> None:
+        kv, cluster, maintenance = KvService(node), ClusterService(node), MaintenanceService(node)
+        self.routes = {
+            "/v3/kv/range": Route(RangeRequest, kv.range),
+            "/v3/kv/put": Route(PutRequest, kv.put),
+            "/v3/kv/deleterange": Route(DeleteRangeRequest, kv.delete_range),
+            "/v3/kv/txn": Route(TxnRequest, kv.txn),
+            "/v3/kv/compaction": Route(CompactionRequest, kv.compact),
+            "/v3/cluster/member/list": Route(MemberListRequest, cluster.member_list),
+            "/v3/maintenance/status": Route(StatusRequest, maintenance.status),
+        }
+        self._node = node
+        self._message_limit = node.config.max_request_bytes + MESSAGE_OVERHEAD_BYTES
+        # base64 makes four bytes of three; the rest is room for names, escapes and white space
+        self._body_limit = 2 * self._message_limit
+        self._max_parts = max(MAX_PARTS, PARTS_PER_OPERATION * node.config.max_txn_ops)
+
+    async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        """Answer one call."""
+        if request.method != "POST":
+            return replies.not_allowed()
+        try:
+            timeout = timeout_of(request.headers)
+            body = await read_body(request, self._body_limit, self._message_limit)
+            message: Any = json_codec.decode(route.request, body, self._max_parts)
+            if requires_leader(request.headers) and not self._node.has_leader:
+                raise NoLeader
+            response = await _within(timeout, route.call, message)
+        except RaftKvError as error:
+            return replies.error(status_of(error))
+        except TimeoutError:
+            return replies.error(DEADLINE_EXCEEDED)
+        except BodyTooSlow:
+            return replies.bare_error(408, "Request Timeout")
+        return await _answer(request, response)
+
+
+async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], message: Any) -> Any:
+    if seconds is None:
+        return await call(message)
+    if seconds < SHORTEST_SECONDS:
+        # over before it could begin: then it must not begin
+        raise TimeoutError
+    async with asyncio.timeout(seconds):
+        return await call(message)
+
+
+async def _answer(request: web.BaseRequest, response: Any) -> web.StreamResponse:
+    if not isinstance(response, RangeResponse) or len(response.kvs) <= SMALL_RANGE:
+        return replies.message(json_codec.encode(response))
+    chunks = json_codec.encode_chunks(response)
+    first = next(chunks)
+    second = next(chunks, None)
+    if second is None:
+        return replies.message(first)
+    reply = replies.message_stream()
+    await reply.prepare(request)
+    for chunk in (first, second):
+        await _write(reply, chunk)
+    for chunk in chunks:
+        await _write(reply, chunk)
+    return reply
+
+
+async def _write(reply: web.StreamResponse, chunk: bytes) -> None:
+    async with asyncio.timeout(WRITE_SECONDS):
+        await reply.write(chunk)
+    # a client that reads fast never makes the write wait: let others run all the same
+    await asyncio.sleep(0)

@@ -1,0 +1,96 @@
+"""HTTP replies with etcd's headers."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from raftkv.api.status import Status
+from raftkv.schema.json_codec import quote
+
+_COMMON = {
+    "Access-Control-Allow-Headers": "accept, content-type, authorization",
+    "Access-Control-Allow-Methods": "POST, GET, OPTIONS, PUT, DELETE",
+    "Access-Control-Allow-Origin": "*",
+    # aiohttp would name itself and its version
+    "Server": "raftkv",
+}
+_EMPTY = CIMultiDict(_COMMON)
+_JSON = CIMultiDict(_COMMON | {"Content-Type": "application/json"})
+_GRPC_JSON = CIMultiDict(
+    _COMMON | {"Content-Type": "application/json", "Grpc-Metadata-Content-Type": "application/grpc"}
+)
+_TEXT = CIMultiDict(_COMMON | {"Content-Type": "text/plain; charset=utf-8"})
+_TEXT_ERROR = CIMultiDict(
+    _COMMON | {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+)
+_HTML = CIMultiDict(_COMMON | {"Content-Type": "text/html; charset=utf-8"})
+_HTML_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
+
+
+def message(body: bytes) -> web.Response:
+    """Answer a call with its response message."""
+    return web.Response(body=body, headers=_GRPC_JSON)
+
+
+def message_stream() -> web.StreamResponse:
+    """Answer a call with a response message that is written in slices (chunked, as etcd does it)."""
+    return web.StreamResponse(headers=_GRPC_JSON)
+
+
+def error(status: Status) -> web.Response:
+    """Answer a call that failed."""
+    text = quote(status.text)
+    body = b'{"error":%s,"code":%d,"message":%s}' % (text, status.code, text)
+    return web.Response(status=status.http, body=body, headers=_JSON)
+
+
+def json(body: bytes) -> web.Response:
+    """Answer with JSON that is no response message."""
+    return web.Response(body=body, headers=_JSON)
+
+
+def text(body: bytes) -> web.Response:
+    """Answer with plain text."""
+    return web.Response(body=body, headers=_TEXT)
+
+
+def empty() -> web.Response:
+    """Answer with nothing but the CORS headers."""
+    return web.Response(headers=_EMPTY)
+
+
+def text_error(status: int, line: str, **headers: str) -> web.Response:
+    """Refuse with one line of plain text, as Go's ``http.Error`` does."""
+    response = web.Response(status=status, body=f"{line}\n".encode(), headers=_TEXT_ERROR)
+    response.headers.update(headers)
+    return response
+
+
+def bare_error(status: int, phrase: str) -> web.Response:
+    """Refuse what is no proper HTTP with its status as the body, and close the connection."""
+    response = web.Response(
+        status=status,
+        body=f"{status} {phrase}".encode(),
+        headers={"Content-Type": "text/plain; charset=utf-8", "Server": "raftkv"},
+    )
+    response.force_close()
+    return response
+
+
+def not_allowed(**headers: str) -> web.Response:
+    """Refuse a method."""
+    return text_error(405, HTTPStatus.METHOD_NOT_ALLOWED.phrase, **headers)
+
+
+def moved(method: str, location: str) -> web.Response:
+    """Send the client to the clean form of its path; only GET and HEAD are told so in HTML."""
+    shown = method in ("GET", "HEAD")
+    link = location.translate(_HTML_ESCAPES)
+    response = web.Response(
+        status=301,
+        body=f'<a href="{link}">Moved Permanently</a>.\n\n'.encode() if shown else b"",
+        headers=_HTML if shown else _EMPTY,
+    )
+    response.headers["Location"] = location
+    return response

@@ -1,0 +1,52 @@
+"""Errors to etcd's status codes and texts: the one place of both.
+
+Clients key their behaviour on the exact text, so these are etcd 3.5's byte for byte.
+"""
+
+from typing import NamedTuple
+
+from raftkv import errors
+
+
+class Status(NamedTuple):
+    """What a failed call is answered with: gRPC code, HTTP status and text."""
+
+    code: int
+    http: int
+    text: str
+
+
+CANCELED = Status(1, 408, "etcdserver: request canceled")
+DEADLINE_EXCEEDED = Status(4, 504, "context deadline exceeded")
+
+_FIXED: dict[type[errors.RaftKvError], Status] = {
+    errors.EmptyKey: Status(3, 400, "etcdserver: key is not provided"),
+    errors.KeyNotFound: Status(3, 400, "etcdserver: key not found"),
+    errors.ValueProvided: Status(3, 400, "etcdserver: value is provided"),
+    errors.LeaseProvided: Status(3, 400, "etcdserver: lease is provided"),
+    errors.LeaseNotFound: Status(5, 404, "etcdserver: requested lease not found"),
+    errors.TooManyOps: Status(3, 400, "etcdserver: too many operations in txn request"),
+    errors.DuplicateKey: Status(3, 400, "etcdserver: duplicate key given in txn request"),
+    errors.InvalidSortOption: Status(3, 400, "etcdserver: invalid sort option"),
+    errors.RequestTooLarge: Status(3, 400, "etcdserver: request is too large"),
+    errors.Compacted: Status(11, 400, "etcdserver: mvcc: required revision has been compacted"),
+    errors.FutureRevision: Status(11, 400, "etcdserver: mvcc: required revision is a future revision"),
+    errors.NoSpace: Status(8, 429, "etcdserver: mvcc: database space exceeded"),
+    errors.NoLeader: Status(14, 503, "etcdserver: no leader"),
+    # etcd declares ResourceExhausted here, but what leaves its server is Unknown
+    errors.TooManyRequests: Status(2, 500, "etcdserver: too many requests"),
+    errors.RequestTimedOut: Status(14, 503, "etcdserver: request timed out"),
+    errors.NodeStopped: Status(14, 503, "etcdserver: server stopped"),
+}
+
+
+def status_of(error: errors.RaftKvError) -> Status:
+    """Return what a client is told about ``error``."""
+    fixed = _FIXED.get(type(error))
+    if fixed is not None:
+        return fixed
+    if isinstance(error, errors.InvalidRequest):
+        return Status(3, 400, str(error))
+    if isinstance(error, errors.MessageTooLarge):
+        return Status(8, 429, f"grpc: received message larger than max ({error.size} vs. {error.limit})")
+    return Status(13, 500, f"raftkv: {error}")

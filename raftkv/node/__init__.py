@@ -1,0 +1,1 @@
+"""One member at run time: the pump, the writer, and those who wait."""

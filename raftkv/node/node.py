@@ -1,0 +1,354 @@
+"""One member: the pump between the core and the world.
+
+The pump is the one place where the core's wishes become effects. Everything else only feeds it: the
+transport puts messages into the inbox, clients put proposals into the core, the clock ticks, the writer
+reports what is durable; each then wakes the pump. Nothing here knows HTTP or files.
+
+A handful of tasks live as long as the node (pump, clock, writer, housekeeping, publisher); none is made
+for a message or an entry. When one of them fails, the node stops: an own bug or a broken disk must not
+go on answering.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raftkv.errors import NodeStopped, NoLeader, NoSpace, RaftKvError, TooManyRequests
+from raftkv.mvcc.commands import PublishMember, encode_command
+from raftkv.mvcc.machine import Machine
+from raftkv.node.barrier import ReadBarrier
+from raftkv.node.config import Config
+from raftkv.node.steps import BUCKETS, Steps
+from raftkv.node.transport import Transport
+from raftkv.node.waiters import Waiter, Waiters
+from raftkv.node.writer import Writer
+from raftkv.raft import (
+    NO_NODE,
+    Consensus,
+    Entry,
+    EntryKind,
+    Message,
+    PeerEvent,
+    Ready,
+    Status,
+    decode_configuration,
+)
+from raftkv.storage.wal import Wal
+from raftkv.trace import Emit
+
+MAX_WAITING = 10_000
+"""Proposals of this member's clients under way; more are refused. Well below the window of request
+ids that the state machine remembers."""
+
+SLICE_SECONDS = 0.004
+"""The pump lets others run after this long."""
+
+COMPACT_SLICE = 500
+"""Revisions looked at in one slice of a compaction's removal."""
+
+COMPACT_PAUSE = 0.01
+"""Seconds between two slices, as etcd; also the wait for a scan that still needs what goes."""
+
+
+@dataclass(slots=True)
+class Identity:
+    """Who this member is: fixed for one start of it."""
+
+    member_id: int
+    cluster_id: int
+    boot: int
+
+
+class Node:
+    """One member of a cluster, from its core to its state machine."""
+
+    def __init__(
+        self,
+        config: Config,
+        identity: Identity,
+        *,
+        core: Consensus,
+        wal: Wal,
+        machine: Machine,
+        transport: Transport,
+        emit: Emit,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.config = config
+        self.member_id = identity.member_id
+        self.cluster_id = identity.cluster_id
+        self.machine = machine
+        self.wal = wal
+        self.steps = Steps(loop.time, emit)
+        self._loop = loop
+        self._core = core
+        self._transport = transport
+        self._writer = Writer(wal, transport.send, self._persisted)
+        self._waiters = Waiters(identity.member_id, identity.boot, loop, config.request_timeout)
+        self._barrier = ReadBarrier(loop, config.request_timeout, core.read_index, self._wake_pump)
+        self._inbox: list[Message] = []
+        self._peer_events: list[tuple[int, PeerEvent]] = []
+        self._wake = asyncio.Event()
+        self._compacting = asyncio.Event()
+        self._applied_index = 0
+        self._led_by = (NO_NODE, 0)
+        self._stopping = False
+        self._recovered_index = core.status().commit_index
+        self._recovered = asyncio.Event()
+        if self._recovered_index == 0:
+            self._recovered.set()
+
+    # ---------------------------------------------------------------- for services
+
+    @property
+    def applied_index(self) -> int:
+        """Index of the last entry applied here."""
+        return self._applied_index
+
+    def status(self) -> Status:
+        """Return the consensus core as seen from outside."""
+        return self._core.status()
+
+    @property
+    def has_leader(self) -> bool:
+        """Whether this member knows a leader."""
+        return self._core.status().leader != NO_NODE
+
+    def counters(self) -> dict[str, Any]:
+        """Return what this member did since it started: its log, its progress, its longest steps."""
+        status = self._core.status()
+        return {
+            **asdict(self.wal.counters),
+            "durable_index": status.durable_index,
+            "commit_index": status.commit_index,
+            "applied_index": self._applied_index,
+            "waiting": self.waiting,
+            "steps": dict(zip([*map(str, BUCKETS), "more"], self.steps.histogram, strict=True)),
+            "longest_step": {"name": self.steps.longest_name, "seconds": self.steps.longest},
+        }
+
+    @property
+    def waiting(self) -> int:
+        """How many proposals of this member's clients are under way."""
+        return len(self._waiters)
+
+    async def propose(self, request: Any) -> Any:
+        """Replicate a request and return the state machine's response to it.
+
+        Waits for a leader up to the request time-out. Raises RequestError (refused by the state
+        machine), RequestTimedOut (outcome unknown), TooManyRequests and NoSpace (certainly not
+        appended), NodeStopped (outcome unknown).
+        """
+        if self._stopping:
+            raise NodeStopped("the member is stopping")
+        if len(self._waiters) >= MAX_WAITING:
+            raise TooManyRequests(f"{MAX_WAITING} proposals are waiting")
+        if not self.wal.has_room:
+            raise NoSpace("no room for more log on this member's disk; nothing was written")
+        request_id = self._waiters.next_id()
+        waiter = self._waiters.open(request_id, encode_command(request_id, request))
+        try:
+            self._propose(waiter)
+            return await waiter.future
+        finally:
+            self._waiters.close(waiter)
+
+    async def read_barrier(self) -> None:
+        """Return when a linearizable read may be served here. Raises RequestTimedOut, NodeStopped."""
+        if self._stopping:
+            raise NodeStopped("the member is stopping")
+        await self._barrier.passed()
+
+    # ---------------------------------------------------------------- for the transport
+
+    def receive(self, message: Message) -> None:
+        """Take a message from a peer."""
+        self._inbox.append(message)
+        self._wake.set()
+
+    def peer_event(self, peer: int, event: PeerEvent) -> None:
+        """Take a hint about a peer."""
+        self._peer_events.append((peer, event))
+        self._wake.set()
+
+    # ---------------------------------------------------------------- life
+
+    async def run(self) -> None:
+        """Run until cancelled, or until something fails: then raise what failed."""
+        self._transport.start(self)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pump(), name="pump")
+                tasks.create_task(self._writer.run(), name="writer")
+                tasks.create_task(self._clock(), name="clock")
+                tasks.create_task(self._compact(), name="compaction")
+                tasks.create_task(self._publish(), name="publisher")
+        finally:
+            self.stop()
+            await self._transport.close()
+
+    def stop(self) -> None:
+        """Take no more requests; whoever waits is told so. The tasks end when ``run`` is cancelled."""
+        self._stopping = True
+        self._waiters.stop()
+        self._barrier.stop()
+
+    async def recovered(self) -> None:
+        """Return when all that was known to be committed at the start is applied again."""
+        await self._recovered.wait()
+
+    # ---------------------------------------------------------------- the pump
+
+    async def _pump(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            begin = self._loop.time()
+            self._take_in()
+            while (ready := self._core.ready()) is not None:
+                self._carry_out(ready)
+                if self._loop.time() - begin > SLICE_SECONDS:
+                    self.steps.took("pump", self._loop.time() - begin)
+                    await asyncio.sleep(0)
+                    begin = self._loop.time()
+                    self._take_in()
+            self._notice_leader()
+            self.steps.took("pump", self._loop.time() - begin)
+
+    def _take_in(self) -> None:
+        inbox, self._inbox = self._inbox, []
+        for message in inbox:
+            self._core.step(message)
+        events, self._peer_events = self._peer_events, []
+        for peer, event in events:
+            self._core.report(peer, event)
+        self._barrier.start()
+
+    def _carry_out(self, ready: Ready) -> None:
+        self._transport.send(ready.messages)
+        if ready.write is not None:
+            self._writer.submit(ready.write)
+        if ready.committed:
+            self._apply(ready.committed)
+        for state in ready.reads:
+            self._barrier.take(state, self._applied_index)
+
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            match entry.kind:
+                case EntryKind.COMMAND:
+                    self._waiters.resolve(self.machine.apply_command(entry.index, entry.data))
+                case EntryKind.CONFIGURATION:
+                    _, context = decode_configuration(entry.data)
+                    self.machine.apply_configuration(entry.index, context)
+                    self._connect_peers()
+                case EntryKind.NOOP:
+                    pass
+                case _:
+                    raise AssertionError(f"entry {entry.index} is of unknown kind {entry.kind}")
+        self._applied_index = entries[-1].index
+        self._core.applied(self._applied_index)
+        self._barrier.release(self._applied_index)
+        if self.machine.store.compacted_physically() < self.machine.store.compact_revision:
+            self._compacting.set()
+        if self._applied_index >= self._recovered_index:
+            self._recovered.set()
+
+    def _connect_peers(self) -> None:
+        members = self.machine.membership.members()
+        self._transport.set_peers({m.id: m.peer_urls for m in members if m.id != self.member_id})
+
+    def _persisted(self, number: int) -> None:
+        self._core.persisted(number)
+        self._wake.set()
+
+    def _wake_pump(self) -> None:
+        self._wake.set()
+
+    # ---------------------------------------------------------------- proposals
+
+    def _propose(self, waiter: Waiter) -> None:
+        try:
+            self._core.propose(waiter.data)
+            waiter.proposed = True
+        except NoLeader:
+            waiter.proposed = False  # proposed when there is a leader, by _notice_leader
+        self._wake.set()
+
+    def _leadership(self) -> tuple[int, int]:
+        status = self._core.status()
+        return status.leader, status.term
+
+    def _notice_leader(self) -> None:
+        """Under a new leader propose again what the one before may have lost.
+
+        The request id lets it apply once, also where it was not lost.
+        """
+        led_by = self._leadership()
+        if led_by == self._led_by:
+            return
+        self._led_by = led_by
+        if led_by[0] == NO_NODE:
+            return
+        for waiter in self._waiters:
+            self._propose_again(waiter)
+        self._barrier.ask_again()
+        self._wake.set()
+
+    def _propose_again(self, waiter: Waiter) -> None:
+        try:
+            self._propose(waiter)
+        except TooManyRequests:
+            waiter.proposed = False  # tried again by the clock
+
+    # ---------------------------------------------------------------- the other tasks
+
+    async def _clock(self) -> None:
+        """Tick once a heartbeat interval; ticks missed in a stall are dropped, not replayed."""
+        interval = self.config.heartbeat_interval / 1000
+        due = self._loop.time() + interval
+        while True:
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
+            late = self._loop.time() - due
+            self.steps.took("loop", late)
+            due = self._loop.time() + interval - min(late, interval)
+            self._core.tick()
+            self._waiters.expire()
+            self._barrier.tick()
+            if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
+                for waiter in self._waiters:
+                    if not waiter.proposed:
+                        self._propose_again(waiter)
+            self._wake.set()
+
+    async def _compact(self) -> None:
+        """Remove in slices what a compaction let go."""
+        while True:
+            await self._compacting.wait()
+            self._compacting.clear()
+            more = True
+            while more:
+                with self.steps.timed("compaction"):
+                    more = self.machine.store.compact_step(COMPACT_SLICE)
+                await asyncio.sleep(COMPACT_PAUSE)
+
+    async def _publish(self) -> None:
+        """Make this member's name and client URLs known to all, once there is a leader."""
+        await self.recovered()
+        while not self._is_published():
+            try:
+                await self.propose(
+                    PublishMember(self.member_id, self.config.name, list(self.config.advertise_client_urls))
+                )
+            except NodeStopped:
+                return
+            except RaftKvError:
+                await asyncio.sleep(self.config.election_timeout / 1000)
+
+    def _is_published(self) -> bool:
+        wanted = (self.config.name, self.config.advertise_client_urls)
+        return any(
+            member.id == self.member_id and (member.name, tuple(member.client_urls)) == wanted
+            for member in self.machine.membership.members()
+        )

@@ -1,0 +1,308 @@
+"""One member, put together: the only place that names concrete classes.
+
+``build`` reads from top to bottom: lock the data folder, open the log (or begin a new one), make the
+state machine and the core from it, then the node with its transport, then what clients see. ``run`` is
+``raftkv serve``: it adds the process around it (signals, the event loop, log lines, exit code).
+"""
+
+import asyncio
+import gc
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, TextIO
+
+from raftkv import api
+from raftkv.api.web_pages import CLUSTER_VERSION
+from raftkv.errors import ConfigError, DataDirMismatch, RaftKvError
+from raftkv.mvcc.machine import Machine
+from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.net.transport import PeerTransport
+from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
+from raftkv.node.node import Identity, Node
+from raftkv.raft import HardState, bootstrap_entry, make_core
+from raftkv.service.maintenance import ETCD_VERSION
+from raftkv.storage.disk import Disk, FileDisk
+from raftkv.storage.records import Metadata
+from raftkv.storage.wal import Recovered, Wal
+from raftkv.trace import (
+    Event,
+    LogTruncated,
+    LooseEnd,
+    PeerDown,
+    PeerRefused,
+    SlowStep,
+    Started,
+    Stopped,
+    TornTailCut,
+    VoteCast,
+    describe,
+)
+
+LEVEL_OF: Mapping[type, str] = {
+    VoteCast: "debug",
+    LogTruncated: "warning",
+    LooseEnd: "error",
+    PeerDown: "warning",
+    PeerRefused: "warning",
+    SlowStep: "warning",
+    TornTailCut: "warning",
+}
+"""Levels other than info."""
+
+STOP_SECONDS = 1.0
+"""How long requests under way may take to finish when the member stops."""
+
+
+class EventLog:
+    """Writes events as log lines: one readable line each, as text or as JSON, to standard error."""
+
+    def __init__(self, config: Config, stream: TextIO) -> None:
+        self._name = config.name
+        self._json = config.log_format == "json"
+        self._threshold = LOG_LEVELS.index(config.log_level)
+        self._stream = stream
+        self.member_names: Callable[[], Mapping[int, str]] = dict
+
+    def emit(self, event: Event) -> None:
+        """Write an event, if its level is wanted."""
+        level = LEVEL_OF.get(type(event), "info")
+        if LOG_LEVELS.index(level) < self._threshold:
+            return
+        names = self.member_names()
+        text = describe(event, lambda member: names.get(member) or f"{member:x}")
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self._json:
+            fields = {"ts": at, "level": level, "member": self._name, "event": type(event).__name__}
+            line = json.dumps({**fields, "msg": text, **event._asdict()})
+        else:
+            line = f"{at} {level:<7} {self._name}: {text}"
+        print(line, file=self._stream, flush=True)
+
+
+class Server:
+    """A running member. Made by ``build``."""
+
+    def __init__(self, config: Config, log: EventLog) -> None:
+        self.config = config
+        self.log = log
+        self.resources = AsyncExitStack()
+        self._stop = asyncio.Event()
+        self._own_bug: AssertionError | None = None
+        self.node: Node
+        self.transport: PeerTransport
+        self.clients: api.ClientPort
+
+    def stop(self) -> None:
+        """Let ``run`` end in good order."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until ``stop`` is called. Raises what makes the node fail."""
+        node = asyncio.create_task(self.node.run(), name="node")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            if await self._unless_over(self.node.recovered(), node, stopping):
+                await self.clients.start(self.config.listen_client_urls)
+                self.log.emit(self._started())
+                await asyncio.wait({node, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await self.clients.stop(STOP_SECONDS)
+            ended = node.done()
+            node.cancel()
+            await asyncio.wait({node})
+            await self.resources.aclose()
+        if ended:
+            node.result()
+        if self._own_bug is not None:
+            raise self._own_bug
+
+    def on_loose_end(self, context: Mapping[str, Any]) -> None:
+        """Take an error that nobody awaits: an own bug stops the member, all else is only told."""
+        error = context.get("exception")
+        self.log.emit(LooseEnd(f"{context.get('message')}: {error!r}"))
+        if isinstance(error, AssertionError) and _is_ours(error):
+            self._own_bug = error
+            self.stop()
+
+    async def _unless_over(self, wanted: Coroutine[Any, Any, None], *over: "asyncio.Task[Any]") -> bool:
+        """Await ``wanted``; give it up and return False when one of ``over`` is done first."""
+        task = asyncio.create_task(wanted)
+        await asyncio.wait({task, *over}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return True
+        task.cancel()
+        return False
+
+    def _started(self) -> Started:
+        status = self.node.status()
+        return Started(
+            self.config.name,
+            self.node.member_id,
+            self.node.cluster_id,
+            status.term,
+            status.log.last_index,
+            ",".join(self.config.listen_client_urls),
+        )
+
+
+async def build(config: Config, log: EventLog) -> Server:
+    """Put a member together from its configuration and its data folder.
+
+    Raises StorageError (the folder can't be used, or is another member's) and ConfigError. Nothing is
+    sent to anybody before ``Server.run``.
+    """
+    async with AsyncExitStack() as resources:
+        disk = FileDisk()
+        resources.push_async_callback(disk.close)
+        wal, recovered = await open_log(config, disk, resources)
+        if recovered.torn is not None:
+            log.emit(recovered.torn)
+        metadata = recovered.metadata
+        machine = Machine()
+        log.member_names = lambda: {m.id: m.name for m in machine.membership.members()}
+        rng = SystemRandom()
+        core = make_core(
+            metadata.member_id,
+            recovered.entries,
+            recovered.hard_state,
+            rng=rng,
+            election_ticks=config.election_ticks,
+            emit=log.emit,
+        )
+        server = Server(config, log)
+        server.transport = PeerTransport(
+            metadata.member_id,
+            metadata.cluster_id,
+            log.emit,
+            rng,
+            members=machine.membership.members,
+            version=lambda: {"etcdserver": ETCD_VERSION, "etcdcluster": CLUSTER_VERSION},
+        )
+        resources.push_async_callback(server.transport.close)
+        identity = Identity(metadata.member_id, metadata.cluster_id, recovered.boot)
+        server.node = Node(
+            config, identity, core=core, wal=wal, machine=machine, transport=server.transport, emit=log.emit
+        )
+        server.clients = api.build(server.node)
+        try:
+            await server.transport.listen(config.listen_peer_urls)
+        except OSError as error:
+            urls = ",".join(config.listen_peer_urls)
+            raise ConfigError(f"--listen-peer-urls {urls}: {error.strerror or error}") from error
+        server.resources = resources.pop_all()
+    return server
+
+
+async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tuple[Wal, Recovered]:
+    """Take the data folder and open its log, or begin a new one."""
+    folder = f"{config.data_folder}/member/wal"
+    wanted = bootstrap_members(config)
+    if await Wal.exists(disk, folder):
+        wal, recovered = await Wal.open(disk, folder)
+        resources.push_async_callback(wal.close)
+        check_identity(config, wanted, recovered.metadata)
+        return wal, recovered
+    if config.initial_cluster_state == "existing":
+        raise ConfigError(
+            "--initial-cluster-state existing: this version can't join a running cluster; "
+            "start all members with new"
+        )
+    ids = [member.id for member in wanted]
+    own = next(member.id for member in wanted if member.name == config.name)
+    entry = bootstrap_entry(ids, encode_members([member._replace(name="") for member in wanted]))
+    wal, recovered = await Wal.create(
+        disk,
+        folder,
+        Metadata(cluster_id(ids), own, config.name),
+        HardState(term=1, commit=1),
+        [entry],
+    )
+    resources.push_async_callback(wal.close)
+    return wal, recovered
+
+
+def bootstrap_members(config: Config) -> list[MemberInfo]:
+    """Return the initial members, with the ids that follow from their URLs and the token."""
+    token = config.initial_cluster_token
+    return [
+        MemberInfo(member_id(urls, token), name, tuple(sorted(urls)), (), is_learner=False)
+        for name, urls in sorted(config.initial_cluster.items())
+    ]
+
+
+def check_identity(config: Config, wanted: list[MemberInfo], found: Metadata) -> None:
+    """Refuse a data folder that belongs to another member or another cluster."""
+    folder = config.data_folder
+    if found.name != config.name:
+        raise DataDirMismatch(
+            f"{folder} holds the data of member {found.name!r}, not of {config.name!r}: "
+            f"give --data-dir the folder of {config.name!r}, or --name {found.name}"
+        )
+    expected = cluster_id(member.id for member in wanted)
+    if config.initial_cluster_state == "new" and found.cluster_id != expected:
+        raise DataDirMismatch(
+            f"{folder} holds data of cluster {found.cluster_id:x}, but --initial-cluster and "
+            f"--initial-cluster-token describe cluster {expected:x}: use the folder of that cluster, or an "
+            f"empty one. If only the list of members changed since, start with "
+            f"--initial-cluster-state existing, which takes the members from the folder"
+        )
+
+
+def run(config: Config) -> int:
+    """Run a member in this process until SIGTERM or SIGINT; return the exit code."""
+    log = EventLog(config, sys.stderr)
+    reasons = []
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            runner.run(_main(config, log))
+        except* (RaftKvError, OSError) as group:
+            reasons = [str(error) for error in _leaves(group)]
+        except* KeyboardInterrupt:
+            reasons = ["interrupted while it started"]
+    for reason in reasons or ["it was told to"]:
+        log.emit(Stopped(reason))
+    return 1 if reasons else 0
+
+
+async def _main(config: Config, log: EventLog) -> None:
+    loop = asyncio.get_running_loop()
+    server = await build(config, log)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    loop.set_exception_handler(lambda _, context: server.on_loose_end(context))
+    # What lives from here on as long as the process does need not be looked at again and again.
+    gc.collect()
+    gc.freeze()
+    await server.run()
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the assertion that failed is one of raftkv's own: a client can trip a library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Use uvloop where it is installed; asyncio's own loop elsewhere."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,188 @@
+"""A cluster of real nodes in one event loop: real log, core and state machine; the network is a list.
+
+Messages travel through the frame codec, one turn of the loop later, unless a link is cut.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+from raftkv.mvcc.machine import Machine
+from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.node.config import Config
+from raftkv.node.node import Identity, Node
+from raftkv.node.transport import Receiver
+from raftkv.raft import HardState, Message, PeerEvent, Role, bootstrap_entry, make_core
+from raftkv.raft.codec import decode_message, encode_message
+from raftkv.storage.disk import FileDisk
+from raftkv.storage.records import Metadata
+from raftkv.storage.wal import Wal
+from raftkv.trace import Event
+
+CLUSTER_ID = 77
+
+
+class Network:
+    """Who is there, and which links are cut."""
+
+    def __init__(self) -> None:
+        self.receivers: dict[int, Receiver] = {}
+        self.cut: set[tuple[int, int]] = set()
+
+    def isolate(self, member: int) -> None:
+        """Cut every link of ``member``."""
+        self.cut |= {(member, other) for other in self.receivers} | {
+            (other, member) for other in self.receivers
+        }
+
+    def heal(self) -> None:
+        """Restore every link."""
+        self.cut.clear()
+
+    def deliver(self, frame: bytes, link: tuple[int, int]) -> None:
+        """Hand a frame to its target, if it is there and the link is whole."""
+        receiver = self.receivers.get(link[1])
+        if receiver is not None and link not in self.cut:
+            receiver.receive(decode_message(frame))
+
+
+class LoopbackTransport:
+    """One member's side of the ``Network``."""
+
+    def __init__(self, member: int, network: Network) -> None:
+        self._member = member
+        self._network = network
+        self.peers: dict[int, Sequence[str]] = {}
+
+    def start(self, receiver: Receiver) -> None:
+        self._network.receivers[self._member] = receiver
+
+    def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
+        self.peers = dict(peers)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        loop = asyncio.get_running_loop()
+        for message in messages:
+            link = (self._member, message.target)
+            loop.call_soon(self._network.deliver, encode_message(message), link)
+
+    async def close(self) -> None:
+        self._network.receivers.pop(self._member, None)
+
+
+class Running:
+    """One node that runs, and how to end it."""
+
+    def __init__(self, node: Node, events: list[Event], resources: AsyncExitStack) -> None:
+        self.node = node
+        self.events = events
+        self._resources = resources
+        self._task = asyncio.create_task(node.run())
+
+    async def end(self) -> None:
+        """Cancel the node's tasks, as the end of its process would."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        await self._resources.aclose()
+
+
+class LoopbackCluster:
+    """Members 1..n over one ``Network``, each with a log of its own under ``root``."""
+
+    def __init__(self, root: Path, size: int = 3, **settings: int) -> None:
+        self.root = root
+        self.ids = range(1, size + 1)
+        self.network = Network()
+        self.running: dict[int, Running] = {}
+        self._settings = {"heartbeat_interval": 10, "election_timeout": 100, **settings}
+
+    async def __aenter__(self) -> "LoopbackCluster":
+        for member in self.ids:
+            await self.start(member)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for member in list(self.running):
+            await self.stop(member)
+
+    def node(self, member: int) -> Node:
+        return self.running[member].node
+
+    async def start(self, member: int) -> Node:
+        """Start a member from its log, or from the beginning."""
+        name = f"n{member}"
+        directory = str(self.root / name / "wal")
+        disk = FileDisk()
+        resources = AsyncExitStack()
+        resources.push_async_callback(disk.close)
+        if await Wal.exists(disk, directory):
+            wal, recovered = await Wal.open(disk, directory, segment_bytes=1 << 20)
+        else:
+            members = [MemberInfo(m, "", (f"http://n{m}:1",), (), is_learner=False) for m in self.ids]
+            entry = bootstrap_entry(self.ids, encode_members(members))
+            wal, recovered = await Wal.create(
+                disk,
+                directory,
+                Metadata(CLUSTER_ID, member, name),
+                HardState(1, 0, 1),
+                [entry],
+                segment_bytes=1 << 20,
+            )
+        resources.push_async_callback(wal.close)
+        events: list[Event] = []
+        config = Config(
+            name=name,
+            initial_cluster={name: ("http://localhost:2380",)},
+            advertise_client_urls=(f"http://{name}:2",),
+            **self._settings,
+        )
+        core = make_core(
+            member,
+            recovered.entries,
+            recovered.hard_state,
+            rng=Random(member),
+            election_ticks=config.election_ticks,
+            emit=events.append,
+        )
+        node = Node(
+            config,
+            Identity(member, CLUSTER_ID, recovered.boot),
+            core=core,
+            wal=wal,
+            machine=Machine(),
+            transport=LoopbackTransport(member, self.network),
+            emit=events.append,
+        )
+        self.running[member] = Running(node, events, resources)
+        return node
+
+    async def stop(self, member: int) -> None:
+        """End a member; its log stays."""
+        await self.running.pop(member).end()
+
+    async def leader(self) -> int:
+        """Wait for a member that leads and that a majority of those that run follows."""
+        while True:
+            leaders = [m for m, r in self.running.items() if r.node.status().role is Role.LEADER]
+            for leader in leaders:
+                followers = [r for r in self.running.values() if r.node.status().leader == leader]
+                if len(followers) > len(self.ids) // 2:
+                    return leader
+            await asyncio.sleep(0.01)
+
+    async def converged(self) -> None:
+        """Wait until every running member has applied the same log to its end."""
+        while True:
+            states = [r.node.status() for r in self.running.values()]
+            marks = {
+                (s.log.last_index, s.commit_index, r.node.applied_index)
+                for s, r in zip(states, self.running.values(), strict=True)
+            }
+            if len(marks) == 1 and len(set(next(iter(marks)))) == 1:
+                return
+            await asyncio.sleep(0.01)
+
+
+__all__ = ["LoopbackCluster", "Network", "PeerEvent"]

@@ -1,0 +1,98 @@
+"""A node without a cluster: the real state machine, and consensus that agrees at once."""
+
+import asyncio
+from typing import Any
+
+from raftkv.errors import RaftKvError
+from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
+from raftkv.mvcc.machine import Machine
+from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.node.config import Config
+from raftkv.raft import NO_NODE, Configuration, Role, Status
+
+MEMBER = 0x8E9E05C52164694D
+CLUSTER = 0xCDF818194E3A8C32
+
+
+class FakeNode:
+    """Stands in for ``raftkv.node.node.Node`` towards services and API."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self.member_id = MEMBER
+        self.cluster_id = CLUSTER
+        self.machine = Machine()
+        self.leader = MEMBER
+        self.term = 2
+        self.learners: tuple[int, ...] = ()
+        self.proposed: list[Any] = []
+        self.barriers = 0
+        self.compacts = True
+        self.fail_propose: RaftKvError | None = None
+        self.fail_barrier: RaftKvError | None = None
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.cancelled = asyncio.Event()
+        self.started = asyncio.Event()
+        members = [MemberInfo(MEMBER, "", ("http://127.0.0.1:2380",), (), is_learner=False)]
+        self.machine.apply_configuration(1, encode_members(members))
+
+    @property
+    def applied_index(self) -> int:
+        return self.machine.applied_index
+
+    @property
+    def has_leader(self) -> bool:
+        return self.leader != NO_NODE
+
+    def status(self) -> Status:
+        return Status(
+            node_id=self.member_id,
+            role=Role.LEADER if self.leader == self.member_id else Role.FOLLOWER,
+            term=self.term,
+            vote=self.leader,
+            leader=self.leader,
+            durable_term=self.term,
+            durable_vote=self.leader,
+            durable_index=self.applied_index,
+            commit_index=self.applied_index,
+            applied_index=self.applied_index,
+            log=None,  # type: ignore[arg-type]
+            configuration=Configuration((self.member_id,), self.learners),
+            peers={},
+        )
+
+    async def propose(self, request: Any) -> Any:
+        self.started.set()
+        if self.fail_propose is not None:
+            raise self.fail_propose
+        try:
+            await self.hold.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        self.proposed.append(request)
+        index = self.applied_index + 1
+        applied = self.machine.apply_command(
+            index, encode_command(RequestId(self.member_id, 1, index), request)
+        )
+        if applied.error is not None:
+            raise applied.error
+        while self.compacts and self.machine.store.compact_step(1000):
+            pass
+        return applied.response
+
+    async def read_barrier(self) -> None:
+        self.started.set()
+        if self.fail_barrier is not None:
+            raise self.fail_barrier
+        try:
+            await self.hold.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        self.barriers += 1
+
+    async def publish(self, name: str = "n1", url: str = "http://127.0.0.1:2379") -> None:
+        await self.propose(PublishMember(self.member_id, name, [url]))
+        self.proposed.clear()
