@@ -1,0 +1,423 @@
+"""The safety rules of Raft as data, checked from outside after every step of a member.
+
+A rule is a section of the thesis, a sentence (its docstring), and a function of (step, ledger) that
+returns what is wrong, or None. The contract alone is used, so the rules hold for any core. Those with
+``whole_cluster`` need an observer who sees every member; one who sees a single live member leaves them
+out.
+"""
+
+# ruff: noqa: D401 (the docstring of a rule states the rule)
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from raftkv.raft.ledger import Ledger, Received, Started, Step, vote_in
+from raftkv.raft.messages import AppendEntriesReply, PreVoteReply, RequestPreVote, RequestVote
+from raftkv.raft.quorum import majority
+from raftkv.raft.types import NO_NODE, Role
+
+Check = Callable[[Step, Ledger], str | None]
+
+
+class Rule(NamedTuple):
+    """A sentence of the thesis that can be checked."""
+
+    name: str
+    section: str
+    text: str
+    whole_cluster: bool
+    check: Check
+
+
+class Violation(NamedTuple):
+    """A rule that a step broke."""
+
+    rule: Rule
+    node_id: int
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.rule.section}: {self.rule.text} Member {self.node_id}: {self.detail}"
+
+
+class RuleViolated(AssertionError):
+    """Raised by ``Observer``; ``violation`` says which rule."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(str(violation))
+        self.violation = violation
+
+
+def rule(section: str, *, whole_cluster: bool = False) -> Callable[[Check], Rule]:
+    """Make a rule of a function that returns what is wrong, or None; its docstring is the sentence."""
+
+    def make(check: Check) -> Rule:
+        assert check.__doc__ is not None, f"{check} states no rule"
+        return Rule(check.__name__, section, check.__doc__, whole_cluster, check)
+
+    return make
+
+
+@rule("§3.3")
+def term_grows(step: Step, ledger: Ledger) -> str | None:
+    """A member's term never goes back."""
+    if step.before is not None and step.after.term < step.before.term:
+        return f"term {step.before.term}, then {step.after.term}"
+    return None
+
+
+@rule("§3.4")
+def vote_stays(step: Step, ledger: Ledger) -> str | None:
+    """A vote once given in a term stays."""
+    before, after = step.before, step.after
+    if before is None or before.term != after.term or before.vote in (NO_NODE, after.vote):
+        return None
+    return f"voted for {before.vote}, then for {after.vote} in term {after.term}"
+
+
+@rule("§3.4")
+def one_vote_a_term(step: Step, ledger: Ledger) -> str | None:
+    """A member votes for at most one candidate in a term, restarts included."""
+    for message in step.sent:
+        candidate = vote_in(message)
+        known = ledger.votes.get((message.source, message.term), candidate)
+        if candidate not in (NO_NODE, known):
+            return f"voted for {known} and for {candidate} in term {message.term}"
+    return None
+
+
+@rule("§3.6.1")
+def vote_for_up_to_date_log(step: Step, ledger: Ledger) -> str | None:
+    """A vote goes only to a candidate whose log is at least as up to date."""
+    if not isinstance(step.event, Received) or not isinstance(step.event.message, RequestVote):
+        return None
+    asked, before = step.event.message, step.before
+    fresh = before is None or (before.term, before.vote) != (step.after.term, step.after.vote)
+    log = ledger.members[step.node_id].log
+    own = (log[-1].term, log[-1].index) if log else (0, 0)
+    if fresh and step.after.vote == asked.source and (asked.last_log_term, asked.last_log_index) < own:
+        return f"own log ends at {own}, the candidate's at {asked.last_log_term, asked.last_log_index}"
+    return None
+
+
+@rule("§9.6")
+def pre_vote_changes_nothing(step: Step, ledger: Ledger) -> str | None:
+    """A request for a pre-vote changes neither term nor vote."""
+    if step.before is None or not isinstance(step.event, Received):
+        return None
+    before, after = step.before, step.after
+    if isinstance(step.event.message, RequestPreVote) and before[2:4] != after[2:4]:
+        return f"(term, vote) {before[2:4]} became {after[2:4]}"
+    return None
+
+
+@rule("§3.4")
+def one_leader_a_term(step: Step, ledger: Ledger) -> str | None:
+    """Election safety: at most one leader in a term."""
+    if step.after.role is Role.LEADER and ledger.leaders[step.after.term] != step.node_id:
+        return f"member {ledger.leaders[step.after.term]} leads term {step.after.term} too"
+    return None
+
+
+@rule("§3.4", whole_cluster=True)
+def leader_has_majority(step: Step, ledger: Ledger) -> str | None:
+    """A leader has the votes of a majority."""
+    if not step.begins_to_lead:
+        return None
+    voters, term = step.after.configuration.voters, step.after.term
+    votes = [v for v in voters if v == step.node_id or ledger.votes.get((v, term)) == step.node_id]
+    if len(votes) < majority(voters):
+        return f"leads term {term} with the votes of {votes} only"
+    return None
+
+
+@rule("§3.5")
+def leader_appends_only(step: Step, ledger: Ledger) -> str | None:
+    """Leader append-only: a leader neither overwrites nor deletes entries of its log."""
+    member = ledger.members[step.node_id]
+    if step.goes_on_leading and member.truncated:
+        return f"entry {member.changed_from} was replaced"
+    return None
+
+
+@rule("§3.5")
+def leader_uses_own_term(step: Step, ledger: Ledger) -> str | None:
+    """A leader's new entries carry its term."""
+    member = ledger.members[step.node_id]
+    new = member.log[member.changed_from - 1 :] if step.goes_on_leading else []
+    wrong = [entry.index for entry in new if entry.term != step.after.term]
+    return f"entries {wrong} are of another term than {step.after.term}" if wrong else None
+
+
+@rule("§3.5")
+def log_matching(step: Step, ledger: Ledger) -> str | None:
+    """Log matching: the same index and term means the same entries up to there."""
+    member = ledger.members[step.node_id]
+    for position in range(member.changed_from - 1, len(member.log)):
+        entry = member.log[position]
+        previous = member.log[position - 1].term if position else 0
+        if ledger.entries[entry.index, entry.term] != (entry, previous):
+            return f"entry {entry.index} of term {entry.term} differs, or what is before it"
+    return None
+
+
+@rule("§3.5")
+def log_is_ordered(step: Step, ledger: Ledger) -> str | None:
+    """Indexes follow each other and terms never fall along a log."""
+    member = ledger.members[step.node_id]
+    for position in range(member.changed_from - 1, len(member.log)):
+        entry = member.log[position]
+        previous = member.log[position - 1].term if position else 0
+        if entry.index != position + 1 or not previous <= entry.term <= step.after.term:
+            return f"{entry[:2]} at {position + 1}, after term {previous}, in term {step.after.term}"
+    return None
+
+
+@rule("§3.6.3")
+def leader_completeness(step: Step, ledger: Ledger) -> str | None:
+    """Leader completeness: a leader has every entry committed in earlier terms."""
+    if step.begins_to_lead:
+        return _lacks_committed(ledger, step.node_id)
+    if ledger.newly_committed:
+        newer = [m for m, record in ledger.members.items() if record.leads > step.after.term]
+        return next(filter(None, (_lacks_committed(ledger, member) for member in newer)), None)
+    return None
+
+
+def _lacks_committed(ledger: Ledger, leader: int) -> str | None:
+    log, known = ledger.members[leader].log, ledger.committed
+    if known and log[len(known) - 1 : len(known)] != known[-1:]:
+        return f"committed entry {known[-1][:2]} is not in the log of leader {leader}"
+    return None
+
+
+@rule("figure 3.1")
+def commit_grows(step: Step, ledger: Ledger) -> str | None:
+    """The commit index never goes back nor past the log's end."""
+    after = step.after
+    earlier = step.before.commit_index if step.before is not None else 0
+    if not earlier <= after.commit_index <= after.log.last_index:
+        return f"commit {earlier}, then {after.commit_index}, the log ends at {after.log.last_index}"
+    return None
+
+
+@rule("§3.6.2")
+def commit_own_term(step: Step, ledger: Ledger) -> str | None:
+    """A leader commits by counting only entries of its own term."""
+    if not step.goes_on_leading or step.before is None:
+        return None
+    index, log = step.after.commit_index, ledger.members[step.node_id].log
+    if index > step.before.commit_index and log[index - 1].term != step.after.term:
+        return f"entry {index} of an older term was committed in term {step.after.term}"
+    return None
+
+
+@rule("§3.5", whole_cluster=True)
+def committed_is_on_majority(step: Step, ledger: Ledger) -> str | None:
+    """What is committed is on the disks of a majority."""
+    if not ledger.newly_committed or isinstance(step.event, Started):
+        return None
+    entry, voters = ledger.committed[-1], step.after.configuration.voters
+    holders = [v for v in voters if v in ledger.members and ledger.members[v].holds(entry)]
+    if len(holders) < majority(voters):
+        return f"entry {entry[:2]} is committed and on the disks of {holders} only"
+    return None
+
+
+@rule("§3.6.3")
+def committed_is_the_same(step: Step, ledger: Ledger) -> str | None:
+    """State machine safety: at an index all members have the same committed entry."""
+    log = ledger.members[step.node_id].log
+    earlier = step.before.commit_index if step.before is not None else 0
+    claimed = log[earlier : step.after.commit_index]
+    for entry in (*claimed, *step.committed):
+        known = ledger.committed[entry.index - 1 : entry.index]
+        if known != [entry]:
+            return f"entry {entry[:2]}, where {[other[:2] for other in known]} is committed"
+    return None
+
+
+@rule("figure 3.1")
+def applied_in_order(step: Step, ledger: Ledger) -> str | None:
+    """Committed entries are handed out once, in order, without a gap."""
+    member = ledger.members[step.node_id]
+    for expected, entry in enumerate(step.committed, member.applied_before + 1):
+        if entry.index != expected:
+            return f"entry {entry.index} where {expected} is due"
+    return None
+
+
+@rule("§3.8")
+def applied_is_durable(step: Step, ledger: Ledger) -> str | None:
+    """An entry is handed out only when this member's own disk holds it."""
+    member = ledger.members[step.node_id]
+    missing = [entry.index for entry in step.committed if not member.holds(entry)]
+    return f"entries {missing} are not on its disk" if missing else None
+
+
+@rule("§3.8")
+def sent_term_is_durable(step: Step, ledger: Ledger) -> str | None:
+    """No message speaks of a term that the sender's disk does not hold."""
+    term = ledger.members[step.node_id].hard_state.term
+    for message in step.sent:
+        asks = isinstance(message, RequestPreVote)
+        promises = not (asks or (isinstance(message, PreVoteReply) and message.granted))
+        if promises and message.term > term:
+            return f"{message} left with term {term} on disk"
+    return None
+
+
+@rule("§3.8")
+def sent_vote_is_durable(step: Step, ledger: Ledger) -> str | None:
+    """No vote leaves before it is on the voter's disk."""
+    term, vote, _ = ledger.members[step.node_id].hard_state
+    for message in step.sent:
+        if message.term == term and vote_in(message) not in (NO_NODE, vote):
+            return f"{message} left with vote {vote} on disk"
+    return None
+
+
+@rule("§3.8")
+def acknowledged_is_durable(step: Step, ledger: Ledger) -> str | None:
+    """No acknowledgement leaves before the entries are on the sender's disk."""
+    member = ledger.members[step.node_id]
+    for message in step.sent:
+        if not isinstance(message, AppendEntriesReply) or not message.success:
+            continue
+        index, term = message.index, member.hard_state.term
+        # An answer of an older term is a fact of that term; a later leader may have replaced the entry.
+        if message.term == term and index > len(member.disk):
+            return f"acknowledged up to {index}, the disk ends at {len(member.disk)}"
+        if message.term == step.after.term and index and not member.holds_log_up_to(index):
+            return f"acknowledged up to {index}, the disk holds another entry there"
+    return None
+
+
+@rule("§3.8")
+def durable_claims_hold(step: Step, ledger: Ledger) -> str | None:
+    """What a member takes for durable is on its disk."""
+    member, after = ledger.members[step.node_id], step.after
+    if (after.durable_term, after.durable_vote) != member.hard_state[:2]:
+        return f"claims {after.durable_term, after.durable_vote}, the disk holds {member.hard_state[:2]}"
+    index = after.durable_index
+    if index and not member.holds_log_up_to(index):
+        return f"claims entries up to {index}, the disk ends at {len(member.disk)}"
+    return None
+
+
+@rule("§3.8")
+def writes_fit(step: Step, ledger: Ledger) -> str | None:
+    """Writes are numbered in order and leave no gap in the log."""
+    member = ledger.members[step.node_id]
+    length, number = len(member.disk), 0
+    for write in member.pending:
+        if number and write.number != number + 1:
+            return f"write {write.number} after {number}"
+        number = write.number
+        length = write.truncate_from - 1 if write.truncate_from else length
+        if write.entries and write.entries[0].index != length + 1:
+            return f"write {number} puts entry {write.entries[0].index} after {length}"
+        length += len(write.entries)
+    return None
+
+
+@rule("§3.8")
+def restart_recovers(step: Step, ledger: Ledger) -> str | None:
+    """A restarted member has all that its disk held."""
+    survived = ledger.members[step.node_id].surviving
+    if not isinstance(step.event, Started) or survived is None:
+        return None
+    hard_state, entries = survived
+    if hard_state[:2] != (step.after.term, step.after.vote):
+        return f"the disk held {hard_state}, it begins with {step.after.term, step.after.vote}"
+    if entries != ledger.members[step.node_id].log:
+        return f"the disk held {len(entries)} entries, it begins with others"
+    return None
+
+
+@rule("§3.5", whole_cluster=True)
+def match_is_durable(step: Step, ledger: Ledger) -> str | None:
+    """A match index is a fact: the peer's disk holds the leader's log up to it."""
+    log = ledger.members[step.node_id].log
+    for peer, progress in step.after.peers.items():
+        known = ledger.members.get(peer)
+        index = progress.match_index
+        # A peer in a later term may have replaced what it acknowledged; then this leader is deposed.
+        if known is None or index == 0 or known.hard_state.term > step.after.term:
+            continue
+        if index > len(log) or not known.holds(log[index - 1]):
+            return f"match index {index} of member {peer}, whose disk ends at {len(known.disk)}"
+    return None
+
+
+@rule("§3.5")
+def match_grows(step: Step, ledger: Ledger) -> str | None:
+    """Within a leadership a match index never goes back, and stays below the next index."""
+    for peer, progress in step.after.peers.items():
+        if progress.match_index >= progress.next_index:
+            return f"match {progress.match_index}, next {progress.next_index} of member {peer}"
+        if not step.goes_on_leading or step.before is None or peer not in step.before.peers:
+            continue
+        if progress.match_index < (earlier := step.before.peers[peer].match_index):
+            return f"match {earlier}, then {progress.match_index} of member {peer}"
+    return None
+
+
+@rule("§6.4")
+def read_is_fresh(step: Step, ledger: Ledger) -> str | None:
+    """A read is served at an index that covers all that was committed when it was asked."""
+    for ready in step.effects:
+        for context, index in ready.reads:
+            floor = ledger.read_floors.get((step.node_id, context))
+            if floor is None:
+                return f"nobody asked for read {context}"
+            if index < floor:
+                return f"read {context} at {index}; {floor} was committed when it was asked"
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    term_grows,
+    vote_stays,
+    one_vote_a_term,
+    vote_for_up_to_date_log,
+    pre_vote_changes_nothing,
+    one_leader_a_term,
+    leader_has_majority,
+    leader_appends_only,
+    leader_uses_own_term,
+    log_matching,
+    log_is_ordered,
+    leader_completeness,
+    commit_grows,
+    commit_own_term,
+    committed_is_on_majority,
+    committed_is_the_same,
+    applied_in_order,
+    applied_is_durable,
+    sent_term_is_durable,
+    sent_vote_is_durable,
+    acknowledged_is_durable,
+    durable_claims_hold,
+    writes_fit,
+    restart_recovers,
+    match_is_durable,
+    match_grows,
+    read_is_fresh,
+)
+"""All rules, in the order in which a broken one is named first."""
+
+
+class Observer:
+    """Checks each step against the rules and keeps the ledger."""
+
+    def __init__(self, rules: Sequence[Rule] = RULES) -> None:
+        self.rules = rules
+        self.ledger = Ledger()
+
+    def observe(self, step: Step) -> None:
+        """Take in a step; raises RuleViolated for the first rule it breaks."""
+        self.ledger.record(step)
+        for candidate in self.rules:
+            if detail := candidate.check(step, self.ledger):
+                raise RuleViolated(Violation(candidate, step.node_id, detail))

@@ -1,0 +1,227 @@
+"""Each rule is broken by a step made by hand for it, and by none that is right.
+
+That the rules never accuse the reference core is what the random schedules show.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from raftkv.raft import Configuration, Entry, HardState, Message, ReadState, Ready, Role, Status, Write
+from raftkv.raft.invariants import RULES, Observer, Rule, RuleViolated
+from raftkv.raft.ledger import Event, Ledger, Persisted, ReadAsked, Received, Started, Step, Ticked
+from raftkv.raft.log import RaftLog
+from raftkv.raft.messages import (
+    AppendEntriesReply,
+    Heartbeat,
+    PreVoteReply,
+    RequestPreVote,
+    RequestVote,
+    RequestVoteReply,
+)
+from raftkv.raft.types import PeerStatus
+from tests.raft.group import figure_log
+
+VOTERS = (1, 2, 3)
+BOOT, SECOND, THIRD = figure_log((1, 2, 2), VOTERS)
+OTHER = Entry(2, 2, 0, b"other")
+Setup = Callable[[Ledger], Any]
+
+
+def status(*entries: Entry, **changes: Any) -> Status:
+    """Return member 1 as a follower in term 2 with two entries, but for ``changes``."""
+    usual = Status(
+        node_id=1,
+        role=Role.FOLLOWER,
+        term=2,
+        vote=0,
+        leader=2,
+        durable_term=2,
+        durable_vote=0,
+        durable_index=2,
+        commit_index=1,
+        applied_index=1,
+        log=RaftLog(entries or (BOOT, SECOND)),
+        configuration=Configuration(VOTERS),
+        peers={},
+    )
+    return usual._replace(**changes)
+
+
+def leader(*entries: Entry, **changes: Any) -> Status:
+    return status(*entries, role=Role.LEADER, leader=1, **changes)
+
+
+def step(
+    before: Status | None,
+    after: Status,
+    *,
+    event: Event | None = None,
+    sent: tuple[Message, ...] = (),
+    committed: tuple[Entry, ...] = (),
+    reads: tuple[ReadState, ...] = (),
+    writes: tuple[Write, ...] = (),
+) -> Step:
+    effects = [Ready((), write, (), (), None) for write in writes]
+    effects.append(Ready(sent, None, committed, reads, None))
+    return Step(1, before, event or Ticked(), after, tuple(effects), sent)
+
+
+def peer(match_index: int, next_index: int) -> dict[int, PeerStatus]:
+    return {2: PeerStatus(match_index, next_index, replicating=True, recently_active=True)}
+
+
+def commits(*entries: Entry) -> Setup:
+    return lambda ledger: ledger.committed.extend(entries)
+
+
+def empty_disks_of_others(ledger: Ledger) -> None:
+    for node in (2, 3):
+        ledger.adopt(node, HardState(2), [BOOT])
+
+
+def newer_leader_without_entry_2(ledger: Ledger) -> None:
+    ledger.committed.append(BOOT)
+    ledger.members[3].log = [BOOT]
+    ledger.members[3].leads = 5
+
+
+def nothing(ledger: Ledger) -> None:
+    pass
+
+
+ACK_3 = AppendEntriesReply(1, 2, 2, True, 3, 0, 0)
+ACK_2 = AppendEntriesReply(1, 2, 2, True, 2, 0, 0)
+VOTE_FOR_3 = RequestVoteReply(1, 3, 2, granted=True)
+
+BROKEN: list[tuple[str, Step, Setup]] = [
+    ("term_grows", step(status(term=3), status()), nothing),
+    ("vote_stays", step(status(vote=2), status(vote=3)), nothing),
+    (
+        "one_vote_a_term",
+        step(status(), status(), sent=(VOTE_FOR_3,)),
+        lambda ledger: ledger.votes.update({(1, 2): 2}),
+    ),
+    (
+        "one_vote_a_term",
+        step(status(), status(), sent=(RequestVote(1, 3, 2, 2, 2),)),
+        lambda ledger: ledger.votes.update({(1, 2): 2}),
+    ),
+    (
+        "vote_for_up_to_date_log",
+        step(status(), status(vote=3), event=Received(RequestVote(3, 1, 2, 9, 1))),
+        nothing,
+    ),
+    (
+        "pre_vote_changes_nothing",
+        step(status(term=1), status(), event=Received(RequestPreVote(3, 1, 2, 9, 9))),
+        nothing,
+    ),
+    ("one_leader_a_term", step(status(), leader()), lambda ledger: ledger.leaders.update({2: 3})),
+    ("leader_has_majority", step(status(), leader()), nothing),
+    ("leader_appends_only", step(leader(), leader(BOOT)), nothing),
+    ("leader_uses_own_term", step(leader(term=3), leader(BOOT, SECOND, THIRD, term=3)), nothing),
+    ("log_matching", step(status(), status(BOOT, OTHER)), nothing),
+    ("log_is_ordered", step(status(), status(BOOT, SECOND, Entry(1, 3, 0, b""))), nothing),
+    ("log_is_ordered", step(status(), status(BOOT, SECOND, Entry(9, 3, 0, b""))), nothing),
+    ("leader_completeness", step(status(), leader()), commits(BOOT, OTHER)),
+    ("leader_completeness", step(leader(), leader(commit_index=2)), newer_leader_without_entry_2),
+    ("commit_grows", step(status(commit_index=2), status(commit_index=1)), nothing),
+    ("commit_grows", step(status(), status(commit_index=3)), nothing),
+    ("commit_own_term", step(leader(term=3), leader(term=3, commit_index=2)), nothing),
+    ("committed_is_on_majority", step(leader(), leader(commit_index=2)), empty_disks_of_others),
+    ("committed_is_the_same", step(status(), status(commit_index=2)), commits(BOOT, OTHER)),
+    ("committed_is_the_same", step(status(), status(), committed=(SECOND,)), commits(BOOT)),
+    ("applied_in_order", step(status(), status(), committed=(SECOND,)), nothing),
+    ("applied_is_durable", step(status(), status(BOOT, SECOND, THIRD), committed=(THIRD,)), nothing),
+    ("sent_term_is_durable", step(status(), status(), sent=(Heartbeat(1, 2, 9, 0, 0),)), nothing),
+    ("sent_term_is_durable", step(status(), status(), sent=(PreVoteReply(1, 2, 9, False),)), nothing),
+    ("sent_vote_is_durable", step(status(), status(), sent=(VOTE_FOR_3,)), nothing),
+    ("acknowledged_is_durable", step(status(), status(BOOT, SECOND, THIRD), sent=(ACK_3,)), nothing),
+    ("acknowledged_is_durable", step(status(), status(BOOT, OTHER), sent=(ACK_2,)), nothing),
+    ("durable_claims_hold", step(status(), status(durable_term=3)), nothing),
+    ("durable_claims_hold", step(status(), status(BOOT, SECOND, THIRD, durable_index=3)), nothing),
+    ("writes_fit", step(status(), status(), writes=(Write(1, None, 0, (OTHER, THIRD), ()),)), nothing),
+    (
+        "writes_fit",
+        step(status(), status(), writes=(Write(1, None, 0, (), ()), Write(3, None, 0, (), ()))),
+        nothing,
+    ),
+    ("restart_recovers", step(None, status(term=1), event=Started(HardState(1), (BOOT, SECOND))), nothing),
+    ("restart_recovers", step(None, status(BOOT), event=Started(HardState(2), (BOOT,))), nothing),
+    ("match_is_durable", step(leader(), leader(BOOT, SECOND, THIRD, peers=peer(3, 4))), nothing),
+    ("match_grows", step(leader(peers=peer(2, 3)), leader(peers=peer(1, 3))), nothing),
+    ("match_grows", step(leader(), leader(peers=peer(2, 2))), nothing),
+    ("read_is_fresh", step(status(), status(), reads=(ReadState(7, 1),)), nothing),
+    (
+        "read_is_fresh",
+        step(status(), status(), reads=(ReadState(7, 1),)),
+        lambda ledger: ledger.read_floors.update({(1, 7): 2}),
+    ),
+]
+
+
+def observer_of(rules: tuple[Rule, ...], setup: Setup = nothing) -> Observer:
+    """Return an observer who knows three members with the entries 1 and 2 on disk, in term 2."""
+    observer = Observer(rules)
+    for node in VOTERS:
+        observer.ledger.adopt(node, HardState(2), [BOOT, SECOND])
+    setup(observer.ledger)
+    return observer
+
+
+@pytest.mark.parametrize(("name", "wrong", "setup"), BROKEN, ids=[case[0] for case in BROKEN])
+def test_a_rule_notices_what_breaks_it(name: str, wrong: Step, setup: Setup) -> None:
+    (one,) = [candidate for candidate in RULES if candidate.name == name]
+    with pytest.raises(RuleViolated) as caught:
+        observer_of((one,), setup).observe(wrong)
+    assert caught.value.violation.rule is one
+    assert one.section in str(caught.value) and one.text in str(caught.value)
+
+
+def test_every_rule_is_broken_by_some_case() -> None:
+    assert {name for name, _, _ in BROKEN} == {candidate.name for candidate in RULES}
+
+
+RIGHT = [
+    step(status(), status()),
+    step(status(), status(BOOT, SECOND, THIRD)),
+    step(status(), status(), sent=(ACK_2, PreVoteReply(1, 3, 9, granted=True), Heartbeat(1, 2, 2, 1, 0))),
+    step(status(), status(BOOT, SECOND, THIRD), writes=(Write(1, None, 0, (THIRD,), (ACK_3,)),)),
+    step(status(), status(vote=3), event=Received(RequestVote(3, 1, 2, 2, 2))),
+    step(status(), status(vote=3), event=Received(Heartbeat(3, 1, 2, 0, 0))),
+    step(status(), status(commit_index=2), committed=(BOOT, SECOND)),
+    step(leader(peers=peer(1, 3)), leader(peers=peer(2, 3), commit_index=2)),
+    step(None, status(), event=Started(HardState(2), (BOOT, SECOND))),
+    step(status(), status(), sent=(AppendEntriesReply(1, 2, 1, True, 9, 0, 0),)),
+]
+
+
+@pytest.mark.parametrize("right", RIGHT)
+def test_no_rule_accuses_a_step_that_is_right(right: Step) -> None:
+    def led_by_1(ledger: Ledger) -> None:
+        ledger.leaders[2] = 1
+
+    observer_of(RULES, led_by_1).observe(right)
+
+
+def test_a_disk_is_known_by_its_acknowledged_writes() -> None:
+    """What a Write holds counts once ``persisted`` says so, and the cut comes before the entries."""
+    observer = observer_of(RULES)
+    cut = Write(1, HardState(3, 0, 1), 2, (Entry(3, 2, 0, b"new"),), ())
+    new = status(BOOT, Entry(3, 2, 0, b"new"), term=3, durable_index=1)
+    observer.observe(step(status(), new, writes=(cut,)))
+    assert observer.ledger.members[1].disk == [BOOT, SECOND]
+    done = new._replace(durable_index=2, durable_term=3)
+    observer.observe(step(new, done, event=Persisted(1)))
+    assert observer.ledger.members[1].disk == [BOOT, Entry(3, 2, 0, b"new")]
+    assert observer.ledger.members[1].hard_state == HardState(3, 0, 1)
+
+
+def test_a_read_is_measured_by_what_was_committed_when_it_was_asked() -> None:
+    observer = observer_of(RULES, commits(BOOT))
+    observer.observe(step(status(), status(), event=ReadAsked(7)))
+    committed = status(commit_index=2)
+    observer.observe(step(status(), committed))
+    observer.observe(step(committed, committed, reads=(ReadState(7, 1),)))

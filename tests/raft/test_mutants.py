@@ -1,0 +1,29 @@
+"""No bug of the catalogue survives the stories and the random schedules.
+
+``python -m tests.raft.matrix`` tells which test finds which, the claims of the paper included.
+"""
+
+import pytest
+
+from raftkv.raft.core import Raft
+from tests.raft.matrix import failing_schedule, failing_stories, main
+from tests.raft.mutants import CATALOGUE, FURTHER
+
+
+@pytest.mark.parametrize("mutant", [*CATALOGUE.values(), *FURTHER.values()], ids=lambda core: core.__name__)
+def test_a_bug_put_in_is_found(mutant: type[Raft]) -> None:
+    """Each mutant fails a story, or a random schedule breaks a rule."""
+    found = next(failing_stories(mutant), None) or failing_schedule(mutant)
+    assert found is not None, f"{mutant.__doc__} survives"
+
+
+def test_the_reference_core_is_not_accused() -> None:
+    """The control: the same search finds nothing at the core as it is."""
+    assert list(failing_stories(Raft)) == []
+    assert failing_schedule(Raft) is None
+
+
+def test_the_table_names_a_claim_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints a line a mutant and ends well when none survives."""
+    assert main(["L1"]) == 0
+    assert "test_an_entry_of_an_older_term_is_not_committed_by_counting" in capsys.readouterr().out
