@@ -45,6 +45,9 @@ from raftkv.trace import (
     describe,
 )
 
+GC_THRESHOLDS = (20_000, 20, 200)
+"""Requests leave little cyclic garbage; values, which are most of the memory, can't be part of any."""
+
 LEVEL_OF: Mapping[type, str] = {
     VoteCast: "debug",
     LogTruncated: "warning",
@@ -278,9 +281,11 @@ async def _main(config: Config, log: EventLog) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     loop.set_exception_handler(lambda _, context: server.on_loose_end(context))
-    # What lives from here on as long as the process does need not be looked at again and again.
+    # What lives from here on as long as the process does need not be looked at again and again; and
+    # with much data in memory a full collection takes long, so it is to be rare.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     await server.run()
 
 

@@ -61,6 +61,8 @@ _CLASSES: dict[int, type[CommandRequest]] = {
 }
 _KINDS = {cls: int(kind) for kind, cls in _CLASSES.items()}
 
+_ENVELOPE: list[type] = [int, int, int, int, int, str, int]
+
 
 class Command(NamedTuple):
     """A decoded command. ``user`` and ``auth_revision`` are who asked, for checks when it is applied."""
@@ -94,7 +96,7 @@ def decode_command(data: bytes) -> Command:
     values = _unpack_array(data)
     if values[0] != FORMAT_VERSION:
         raise FormatTooNew(f"the log holds a command of format {values[0]!r}; known here is {FORMAT_VERSION}")
-    if len(values) != 8 or not all(type(value) is int for value in (*values[1:5], values[6])):
+    if [type(value) for value in values[:7]] != _ENVELOPE or len(values) != 8:
         raise PeerProtocolError(f"not a command: {data[:40]!r}")
     _, member, boot, sequence, kind, user, auth_revision, fields = values
     cls = _CLASSES.get(kind)

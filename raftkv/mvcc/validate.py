@@ -21,6 +21,10 @@ from raftkv.schema.messages import (
 MAX_TXN_OPS = 128
 """etcd's default for the most compares, successes or failures of a txn."""
 
+MAX_TXN_DEPTH = 64
+"""Most levels of txns in one another. etcd has no such limit beside that of operations (so 128 levels by
+default); here a request is decoded by recursion when it is applied, and must never fail there."""
+
 _SORT_ORDERS = frozenset(int(order) for order in SortOrder)
 _SORT_TARGETS = frozenset(int(target) for target in SortTarget)
 
@@ -56,23 +60,24 @@ def check_compaction(request: CompactionRequest) -> None:
 def check_txn(request: TxnRequest, max_txn_ops: int = MAX_TXN_OPS) -> None:
     """Raise TooManyOps, EmptyKey, KeyNotFound (an empty operation), DuplicateKey or an operation's error.
 
-    Both branches are checked, whichever will be taken.
+    TooManyOps is also the answer to nesting deeper than ``MAX_TXN_DEPTH``. Both branches are checked,
+    whichever will be taken.
     """
-    _check_operations(request, max_txn_ops)
+    _check_operations(request, max_txn_ops, MAX_TXN_DEPTH)
     _changed_keys(request.success)
     _changed_keys(request.failure)
 
 
-def _check_operations(request: TxnRequest, max_txn_ops: int) -> None:
+def _check_operations(request: TxnRequest, max_txn_ops: int, levels: int) -> None:
     longest = max(len(request.compare), len(request.success), len(request.failure))
-    if longest > max_txn_ops:
+    if longest > max_txn_ops or levels == 0:
         raise errors.TooManyOps
     for compare in request.compare:
         _check_compare(compare)
     for branch in (request.success, request.failure):
         for op in branch:
             # A nested txn has what its parent's largest list left over.
-            _check_operation(op, max_txn_ops - longest)
+            _check_operation(op, max_txn_ops - longest, levels - 1)
 
 
 def _check_compare(compare: Compare) -> None:
@@ -80,7 +85,7 @@ def _check_compare(compare: Compare) -> None:
         raise errors.EmptyKey
 
 
-def _check_operation(op: RequestOp, max_txn_ops: int) -> None:
+def _check_operation(op: RequestOp, max_txn_ops: int, levels: int) -> None:
     if op.request_range is not None:
         check_range(op.request_range)
     elif op.request_put is not None:
@@ -88,7 +93,7 @@ def _check_operation(op: RequestOp, max_txn_ops: int) -> None:
     elif op.request_delete_range is not None:
         check_delete_range(op.request_delete_range)
     elif op.request_txn is not None:
-        _check_operations(op.request_txn, max_txn_ops)
+        _check_operations(op.request_txn, max_txn_ops, levels)
     else:
         raise errors.KeyNotFound
 

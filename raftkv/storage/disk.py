@@ -258,10 +258,11 @@ def _list(directory: str) -> list[str]:
 
 
 def _make_directories(path: Path) -> None:
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(str(folder.parent))
+    """Make the folders and sync every name on the way, which an earlier, killed attempt may not have."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in path.absolute().parents:
+        with contextlib.suppress(PermissionError):  # not one that this process could have made
+            _sync_directory(str(folder))
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:

@@ -89,7 +89,7 @@ class Wal:
         self._chain = log.chain
         self._hard_state = log.replay.hard_state
         self._last_index = len(log.replay.entries)
-        self._reserve = min(RESERVE_BYTES, segment_bytes // 8)
+        self._reserve = _reserve_of(segment_bytes)
         self._supply = SegmentSupply(disk, directory, segment_bytes, RETRY_SECONDS)
         self._failure: str | None = None
         self._saving = False
@@ -126,7 +126,7 @@ class Wal:
             first = BatchHeader(1, 0, 0, hard_state)
             batch, _ = encode_batch(header.marker, first, b"".join(records))
             content = encode_segment_header(header) + batch
-            size = max(segment_bytes, len(content))
+            size = max(segment_bytes, len(content) + _reserve_of(segment_bytes))
             await publish_segment(disk, directory, 1, size, content)
             wal = await cls._open_locked(disk, directory, segment_bytes, lock, stack)
             stack.pop_all()
@@ -156,12 +156,11 @@ class Wal:
         torn = await repair(disk, directory, log)
         replay = log.replay
         boot = replay.boot + 1
-        entries = list(replay.entries)
         wal = cls(disk, directory, lock, log, segment_bytes)
         stack.push_async_callback(wal._abandon)
         await wal._start(log.unused, segment_bytes)
         await wal._append(_Change([encode_boot(boot)], wal._hard_state, wal._last_index, 0))
-        return wal, Recovered(log.metadata, boot, replay.hard_state, entries, torn)
+        return wal, Recovered(log.metadata, boot, replay.hard_state, replay.entries, torn)
 
     @property
     def has_room(self) -> bool:
@@ -244,14 +243,14 @@ class Wal:
     async def _append(self, change: _Change) -> None:
         """Write ``change`` as one batch, in the next segment when this one is full."""
         payload = b"".join(change.records)
-        size = BATCH_HEADER_BYTES + len(payload)
-        keep = self._reserve if change.entries and not self._supply.has_spare else 0
-        segment, header = self._segment, b""
-        if not self._fits(size, keep):
-            segment, header = await self._next_segment(size)
-        fields = BatchHeader(self._number, self._chain, self._position, change.hard_state)
-        batch, chain = encode_batch(self._marker, fields, payload)
-        await self._write(segment, header + batch)
+        self._saving = True
+        try:
+            segment, header = await self._place(BATCH_HEADER_BYTES + len(payload), change)
+            fields = BatchHeader(self._number, self._chain, self._position, change.hard_state)
+            batch, chain = encode_batch(self._marker, fields, payload)
+            await self._write(segment, header + batch)
+        finally:
+            self._saving = False
         full, self._segment = self._segment, segment
         self._number += 1
         self._chain = chain
@@ -267,8 +266,15 @@ class Wal:
         """Where the log ends; everything before is durable, because saves don't overlap."""
         return self._segment.base + self._segment.offset
 
-    async def _next_segment(self, size: int) -> tuple[Segment, bytes]:
-        """Take the next segment; its header is written together with its first batch."""
+    async def _place(self, size: int, change: _Change) -> tuple[Segment, bytes]:
+        """Return the segment for a batch of ``size`` bytes, and the header it needs if it is a new one.
+
+        Entries leave the reserve free unless the next segment is there: so there is always room for a
+        vote, and for the boot record of the next start.
+        """
+        keep = self._reserve if change.entries and not self._supply.has_spare else 0
+        if self._fits(size, keep):
+            return self._segment, b""
         fields = SegmentHeader(
             self._segment.sequence + 1,
             self._position,
@@ -278,24 +284,27 @@ class Wal:
             self._metadata,
         )
         header = encode_segment_header(fields)
-        segment = await self._supply.take(len(header) + size)
+        segment = await self._supply.take(len(header) + size + self._reserve)
         segment.base = self._position
         return segment, header
 
     async def _write(self, segment: Segment, data: bytes) -> None:
         """One write, one sync; anything but success ends the log."""
-        self._saving = True
         try:
+            self._check_usable()  # it may have been closed while the next segment was made
             await segment.file.write(segment.offset, data, sync=True)
-        except NoSpace as error:
-            self._failure = f"room that had been reserved was not there: {error}"
-            raise StorageError(self._failure) from error
         except BaseException as error:
-            self._failure = str(error) or "a save was interrupted"
+            self._failure = self._failure or str(error) or "a save was interrupted"
+            if segment is not self._segment:
+                await segment.file.close()
+            if isinstance(error, NoSpace):
+                raise StorageError(f"room that had been reserved was not there: {error}") from error
             raise
-        finally:
-            self._saving = False
         segment.offset += len(data)
         self.counters.fsyncs += 1
         self.counters.batches += 1
         self.counters.bytes += len(data)
+
+
+def _reserve_of(segment_bytes: int) -> int:
+    return min(RESERVE_BYTES, segment_bytes // 8)

@@ -1,0 +1,1 @@
+"""The ``raftkv`` command: thin, and it imports what a verb needs only when that verb runs."""

@@ -1,0 +1,80 @@
+"""The flags of ``raftkv serve``: etcd's names and defaults, each also as ``RAFTKV_...``."""
+
+import argparse
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from raftkv.errors import ConfigError
+
+PREFIX = "RAFTKV_"
+OTHER_VARIABLES = frozenset({"RAFTKV_DATA", "RAFTKV_PORTS", "RAFTKV_PROGRAM"})
+"""Variables of the verbs for the local cluster; ``serve`` does not read them."""
+
+
+class Flag(NamedTuple):
+    """One flag. ``default`` is the text shown in the help; the value is set by the configuration."""
+
+    name: str
+    default: str
+    help: str
+
+    @property
+    def field(self) -> str:
+        """Name of the field in the configuration."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return PREFIX + self.field.upper()
+
+
+FLAGS = (
+    Flag("name", "default", "this member's name"),
+    Flag("data-dir", "NAME.raftkv", "folder of this member's log; nobody else may use it"),
+    Flag("listen-client-urls", "http://localhost:2379", "where clients are served, with commas between"),
+    Flag("advertise-client-urls", "http://localhost:2379", "client URLs told to others in the member list"),
+    Flag("listen-peer-urls", "http://localhost:2380", "where the other members are served"),
+    Flag("initial-advertise-peer-urls", "http://localhost:2380", "this member's peer URLs, for the others"),
+    Flag("initial-cluster", "NAME=http://localhost:2380", "n1=URL,n2=URL,...: all initial members"),
+    Flag("initial-cluster-state", "new", "new"),
+    Flag("initial-cluster-token", "etcd-cluster", "goes into the ids, so that two clusters differ"),
+    Flag("heartbeat-interval", "100", "milliseconds between heartbeats of a leader"),
+    Flag("election-timeout", "1000", "milliseconds without a leader before an election"),
+    Flag("max-txn-ops", "128", "operations allowed in one txn"),
+    Flag("max-request-bytes", "1572864", "largest request in bytes"),
+    Flag("log-level", "info", "debug, info, warning or error"),
+    Flag("log-format", "text", "text or json"),
+)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add every flag; absent ones stay None, so that the environment can fill them."""
+    group = parser.add_argument_group("flags", f"each also as {PREFIX}..., e.g. {FLAGS[1].variable}")
+    for flag in FLAGS:
+        text = f"{flag.help} (default: {flag.default})"
+        group.add_argument(f"--{flag.name}", dest=flag.field, metavar="VALUE", default=None, help=text)
+
+
+def settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str]:
+    """Merge the command line and the environment into the fields that were given.
+
+    Raises ``ConfigError`` when a flag and its variable are both given, as etcd does.
+    """
+    given: dict[str, str] = {}
+    for flag in FLAGS:
+        value: str | None = getattr(arguments, flag.field)
+        if value is not None and flag.variable in environ:
+            raise ConfigError(
+                f"--{flag.name} is given and {flag.variable} is set in the environment; use one of them"
+            )
+        value = environ.get(flag.variable) if value is None else value
+        if value is not None:
+            given[flag.field] = value
+    return given
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return the ``RAFTKV_...`` variables that mean nothing: probably misspelt."""
+    known = {flag.variable for flag in FLAGS} | OTHER_VARIABLES
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

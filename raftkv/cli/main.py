@@ -1,0 +1,37 @@
+"""Entry point of the ``raftkv`` command."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from raftkv.cli.exits import Exit, exit_for
+from raftkv.cli.output import print_json
+from raftkv.cli.parser import build_parser
+from raftkv.errors import RaftKvError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader (`| head`) has enough. Python would complain at exit when it flushes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except (RaftKvError, OSError) as error:
+        return _report(error, as_json=getattr(arguments, "json", False))
+
+
+def _report(error: Exception, *, as_json: bool) -> int:
+    code = exit_for(error)
+    if as_json:
+        print_json({"error": str(error), "kind": type(error).__name__, "exit": int(code)})
+    else:
+        print(f"raftkv: {error}", file=sys.stderr)
+    return code

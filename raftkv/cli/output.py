@@ -1,0 +1,48 @@
+"""How answers look: tables for people, JSON for programs."""
+
+import base64
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def say(text: str) -> None:
+    """Tell progress, on stderr so that stdout stays clean."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under a header, columns aligned with spaces."""
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None or value == "" else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Write a duration shortly: 8s, 4m12s, 2h05m, 3d04h."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    for unit, below, small, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= below:
+            return f"{whole // below}{unit}{whole % below // part:02d}{small}"
+    return f"{whole}s"
+
+
+def as_text(data: bytes) -> dict[str, Any]:
+    """Return bytes for JSON: ``{"text": ...}`` if they are UTF-8, else ``{"base64": ...}``."""
+    try:
+        return {"text": data.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}

@@ -1,0 +1,142 @@
+"""The verbs and their arguments. Nothing here imports what a verb needs to run."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from raftkv import __version__
+
+_DESCRIPTION = "A Raft key-value store that speaks etcd v3's API."
+_EPILOG = """\
+exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 5 no leader or time-out, 6 unreachable,
+7 unknown outcome (the write may have happened)
+"""
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command; each verb sets ``run``."""
+    parser = argparse.ArgumentParser(
+        prog="raftkv",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"raftkv {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _add_cluster_verbs(verbs)
+    _add_member_verbs(verbs)
+    _add_key_verbs(verbs)
+    _add_serve(verbs)
+    _verb(verbs, "version", "print the version", _version, _JSON)
+    return parser
+
+
+def _parent(*names: str, **options: Any) -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(*names, **options)
+    return parent
+
+
+_JSON = _parent("--json", action="store_true", help="print JSON")
+_DATA = _parent(
+    "--data",
+    metavar="DIR",
+    help="the cluster's folder (default: $RAFTKV_DATA, else .raftkv in the current folder)",
+)
+_NAME = _parent("name", metavar="NAME", help="a member's name: n1, n2, ...")
+
+
+def _verb(verbs: Any, name: str, text: str, run: Run, *parents: argparse.ArgumentParser) -> Any:
+    description = text[0].upper() + text[1:] + "."
+    verb = verbs.add_parser(
+        name, help=text, description=description, parents=list(parents), allow_abbrev=False
+    )
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _add_cluster_verbs(verbs: Any) -> None:
+    up = _verb(verbs, "up", "start a local cluster and wait for its health", _cluster("up"), _DATA, _JSON)
+    up.add_argument("-n", dest="size", type=int, metavar="N", help="members of a new cluster (default: 3)")
+    up.add_argument(
+        "--ports",
+        metavar="C1,P1,...",
+        help="client port and peer port of each member of a new cluster "
+        "(default: $RAFTKV_PORTS, else 2379,2380,22379,22380,32379,32380)",
+    )
+    _verb(verbs, "down", "stop the local cluster and keep its data", _cluster("down"), _DATA)
+    _verb(verbs, "ps", "list the members' processes", _cluster("ps"), _DATA, _JSON)
+    _verb(
+        verbs,
+        "status",
+        "show role, term and lag of each member; exit code 0 only if all are healthy",
+        _cluster("status"),
+        _DATA,
+        _JSON,
+    )
+    clean = _verb(verbs, "clean", "remove the stopped local cluster's data", _cluster("clean"), _DATA)
+    clean.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_member_verbs(verbs: Any) -> None:
+    logs = _verb(verbs, "logs", "print what a member wrote", _cluster("logs"), _NAME, _DATA)
+    logs.add_argument("-n", dest="lines", type=int, default=50, metavar="N", help="lines (default: 50)")
+    logs.add_argument("-f", dest="follow", action="store_true", help="go on until Ctrl-C")
+    _verb(verbs, "kill", "end a member with SIGKILL, as a crash would", _cluster("kill"), _NAME, _DATA)
+    _verb(verbs, "stop", "end a member with SIGTERM", _cluster("stop"), _NAME, _DATA)
+    _verb(verbs, "restart", "stop a member if it runs, and start it", _cluster("restart"), _NAME, _DATA)
+
+
+def _add_key_verbs(verbs: Any) -> None:
+    endpoint = _parent(
+        "--endpoint",
+        action="append",
+        metavar="URL",
+        help="a member's client URL, may be repeated (default: the local cluster's)",
+    )
+    put = _verb(verbs, "put", "write one key", _keys("put"), endpoint, _DATA, _JSON)
+    put.add_argument("key", metavar="KEY")
+    put.add_argument("value", metavar="VALUE")
+    get = _verb(verbs, "get", "print the value of one key", _keys("get"), endpoint, _DATA, _JSON)
+    get.add_argument("key", metavar="KEY")
+    get.add_argument("--serializable", action="store_true", help="answer from one member, maybe stale")
+
+
+def _add_serve(verbs: Any) -> None:
+    from raftkv.cli.flags import add_flags
+
+    serve = _verb(verbs, "serve", "run one member in the foreground", _serve)
+    add_flags(serve)
+
+
+def _cluster(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import cluster
+
+        return cluster.run(verb, arguments)
+
+    return run
+
+
+def _keys(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import keys
+
+        return keys.run(verb, arguments)
+
+    return run
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from raftkv.cli import serve
+
+    return serve.run(arguments)
+
+
+def _version(arguments: argparse.Namespace) -> int:
+    from raftkv.cli import version
+
+    return version.run(as_json=arguments.json)

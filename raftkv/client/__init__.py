@@ -1,0 +1,12 @@
+"""Clients of a cluster: a small synchronous one for the command line."""
+
+from raftkv.client.sync import (
+    Endpoint,
+    OutcomeUnknown,
+    Refused,
+    SyncClient,
+    Unreachable,
+    WrongAnswer,
+)
+
+__all__ = ["Endpoint", "OutcomeUnknown", "Refused", "SyncClient", "Unreachable", "WrongAnswer"]
