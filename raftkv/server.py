@@ -23,6 +23,7 @@ from raftkv.api.web_pages import CLUSTER_VERSION
 from raftkv.errors import ConfigError, DataDirMismatch, RaftKvError
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.net.bootstrap import started_before
 from raftkv.net.transport import PeerTransport
 from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
 from raftkv.node.node import Identity, Node
@@ -59,8 +60,8 @@ LEVEL_OF: Mapping[type, str] = {
 }
 """Levels other than info."""
 
-STOP_SECONDS = 1.0
-"""How long requests under way may take to finish when the member stops."""
+STOP_SECONDS = 0.5
+"""How long requests under way may take to finish when the member stops, and then to be cancelled."""
 
 
 class EventLog:
@@ -220,6 +221,13 @@ async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tup
         )
     ids = [member.id for member in wanted]
     own = next(member.id for member in wanted if member.name == config.name)
+    others = {member.id: member.peer_urls for member in wanted if member.id != own}
+    if await started_before(own, others):
+        raise DataDirMismatch(
+            f"member {config.name!r} ({own:x}) has been part of this cluster before, but its folder "
+            f"{config.data_folder} is empty: a member that forgot its votes and its log could lose acknowledged writes. Bring the "
+            f"folder back, or make a new cluster from a copy of another member's data"
+        )
     entry = bootstrap_entry(ids, encode_members([member._replace(name="") for member in wanted]))
     wal, recovered = await Wal.create(
         disk,

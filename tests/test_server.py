@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -230,3 +231,33 @@ async def test_a_library_s_assertion_does_not_stop_the_member(make_config: Calla
         running.server.on_loose_end({"message": "task failed", "exception": error})
     assert await put(config, "a2V5") == 2
     await running.stop()
+
+
+async def test_a_member_that_lost_its_data_does_not_start_as_if_new(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    """It would have forgotten its vote and the entries that it acknowledged."""
+    peers = [f"http://127.0.0.1:{free_port()}" for _ in range(3)]
+    cluster = ",".join(f"n{i}={url}" for i, url in enumerate(peers, 1))
+    configs = [
+        make_config(
+            name=f"n{i}",
+            data_dir=str(tmp_path / f"n{i}"),
+            listen_peer_urls=url,
+            initial_advertise_peer_urls=url,
+            initial_cluster=cluster,
+        )
+        for i, url in enumerate(peers, 1)
+    ]
+    members = [await start(config) for config in configs]
+    for config in configs:
+        await put(config, "a2V5")
+    while not all(m.name for r in members for m in r.server.node.machine.membership.members()):
+        await asyncio.sleep(0.01)
+    await members[0].stop()
+    shutil.rmtree(tmp_path / "n1")
+    with pytest.raises(DataDirMismatch, match="has been part of this cluster before"):
+        await start(configs[0])
+    assert not (tmp_path / "n1").exists()
+    for running in members[1:]:
+        await running.stop()

@@ -4,21 +4,39 @@ import asyncio
 
 from aiohttp import StreamReader, web
 
-from raftkv.errors import InvalidRequest, MessageTooLarge
+from raftkv.errors import InvalidRequest, MessageTooLarge, TooManyRequests
+
+BUDGET_BYTES = 256 * 1024 * 1024
+"""Unfinished bodies of all connections together; more are refused until some are done."""
 
 BODY_SECONDS = 60.0
 """A body that is not complete after this long ends the request."""
+
+
+class BodyBudget:
+    """How much of unfinished bodies is held in memory now, on all connections together."""
+
+    def __init__(self, limit: int = BUDGET_BYTES) -> None:
+        self.limit = limit
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Take note of ``size`` more bytes; raises TooManyRequests when that is too much."""
+        if self.held + size > self.limit:
+            raise TooManyRequests(f"{self.held} bytes of unfinished requests are held")
+        self.held += size
 
 
 class BodyTooSlow(Exception):
     """The client did not send the whole body in time."""
 
 
-async def read_body(request: web.BaseRequest, limit: int, message_limit: int) -> bytes:
+async def read_body(request: web.BaseRequest, limit: int, message_limit: int, budget: BodyBudget) -> bytes:
     """Return the whole body, at most ``limit`` bytes.
 
     Raises MessageTooLarge (against ``message_limit``, the size of a decoded message) as soon as more is
-    announced or has come, InvalidRequest for a malformed chunk, BodyTooSlow after BODY_SECONDS.
+    announced or has come, InvalidRequest for a malformed chunk, BodyTooSlow after BODY_SECONDS,
+    TooManyRequests when all unfinished bodies together exceed the ``budget``.
     """
     content = request.content
     if (request.content_length or 0) > limit:
@@ -31,18 +49,23 @@ async def read_body(request: web.BaseRequest, limit: int, message_limit: int) ->
         request.writer.output_size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _read_pieces(content, limit, message_limit)
+            return await _read_pieces(content, limit, message_limit, budget)
     except TimeoutError:
         raise BodyTooSlow from None
 
 
-async def _read_pieces(content: StreamReader, limit: int, message_limit: int) -> bytes:
-    body = bytearray()
+async def _read_pieces(content: StreamReader, limit: int, message_limit: int, budget: BodyBudget) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
     try:
         while piece := await content.readany():
-            body += piece
-            if len(body) > limit:
-                raise MessageTooLarge(len(body), message_limit)
+            if size + len(piece) > limit:
+                raise MessageTooLarge(size + len(piece), message_limit)
+            budget.take(len(piece))
+            size += len(piece)
+            pieces.append(piece)
     except web.RequestPayloadError:
         raise InvalidRequest("malformed chunked encoding") from None
-    return bytes(body)
+    finally:
+        budget.held -= size
+    return b"".join(pieces)

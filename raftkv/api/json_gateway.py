@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from raftkv.api import replies
-from raftkv.api.body import BodyTooSlow, read_body
+from raftkv.api.body import BodyBudget, BodyTooSlow, read_body
 from raftkv.api.call_options import requires_leader, timeout_of
 from raftkv.api.status import DEADLINE_EXCEEDED, status_of
 from raftkv.errors import NoLeader, RaftKvError
@@ -20,12 +20,15 @@ from raftkv.schema.json_decode import MAX_PARTS
 from raftkv.schema.messages import (
     CompactionRequest,
     DeleteRangeRequest,
+    DeleteRangeResponse,
     MemberListRequest,
     PutRequest,
     RangeRequest,
     RangeResponse,
+    ResponseOp,
     StatusRequest,
     TxnRequest,
+    TxnResponse,
 )
 from raftkv.service import ClusterService, KvService, MaintenanceService
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
@@ -34,7 +37,7 @@ WRITE_SECONDS = 60.0
 """A client that takes no byte of a long reply for this long is dropped."""
 
 SMALL_RANGE = 16
-"""A range of so few pairs is encoded at once."""
+"""A response of so few pairs is encoded at once."""
 
 SHORTEST_SECONDS = 1e-5
 """A deadline shorter than this is over already."""
@@ -65,6 +68,7 @@ class JsonGateway:
             "/v3/maintenance/status": Route(StatusRequest, maintenance.status),
         }
         self._node = node
+        self._bodies = BodyBudget()
         self._message_limit = node.config.max_request_bytes + MESSAGE_OVERHEAD_BYTES
         # base64 makes four bytes of three; the rest is room for names, escapes and white space
         self._body_limit = 2 * self._message_limit
@@ -76,7 +80,7 @@ class JsonGateway:
             return replies.not_allowed()
         try:
             timeout = timeout_of(request.headers)
-            body = await read_body(request, self._body_limit, self._message_limit)
+            body = await read_body(request, self._body_limit, self._message_limit, self._bodies)
             message: Any = json_codec.decode(route.request, body, self._max_parts)
             if requires_leader(request.headers) and not self._node.has_leader:
                 raise NoLeader
@@ -100,8 +104,24 @@ async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], 
         return await call(message)
 
 
+def pairs_in(response: Any) -> int:
+    """Return how many key-value pairs, or operations, a response holds."""
+    match response:
+        case RangeResponse():
+            return len(response.kvs)
+        case DeleteRangeResponse():
+            return len(response.prev_kvs)
+        case TxnResponse():
+            return sum(1 + pairs_in(op) for op in response.responses)
+        case ResponseOp():
+            answers = (response.response_range, response.response_delete_range, response.response_txn)
+            return sum(map(pairs_in, answers))
+        case _:
+            return 0
+
+
 async def _answer(request: web.BaseRequest, response: Any) -> web.StreamResponse:
-    if not isinstance(response, RangeResponse) or len(response.kvs) <= SMALL_RANGE:
+    if pairs_in(response) <= SMALL_RANGE:
         return replies.message(json_codec.encode(response))
     chunks = json_codec.encode_chunks(response)
     first = next(chunks)

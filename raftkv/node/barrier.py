@@ -19,14 +19,23 @@ class ReadBarrier:
     """Reads of this member that wait until they may be served from its store."""
 
     def __init__(
-        self, loop: AbstractEventLoop, timeout: float, ask: Callable[[int], None], wake: Callable[[], None]
+        self,
+        loop: AbstractEventLoop,
+        boot: int,
+        timeout: float,
+        ask: Callable[[int], None],
+        wake: Callable[[], None],
     ) -> None:
-        """``ask(context)`` starts a round (may raise NoLeader); ``wake()`` makes the pump call us."""
+        """``ask(context)`` starts a round (may raise NoLeader); ``wake()`` makes the pump call us.
+
+        Contexts begin with the number of this start of the member, so that an answer to an earlier
+        start's question, which may come late, answers nothing now.
+        """
         self._loop = loop
         self._timeout = timeout
         self._ask = ask
         self._wake = wake
-        self._context = 0
+        self._context = boot << 32
         self._age = 0
         self._index = 0  # the round under way has its index once this is above 0
         self._forming: list[tuple[float, Future[None]]] = []

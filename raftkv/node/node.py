@@ -86,7 +86,9 @@ class Node:
         self._transport = transport
         self._writer = Writer(wal, transport.send, self._persisted)
         self._waiters = Waiters(identity.member_id, identity.boot, loop, config.request_timeout)
-        self._barrier = ReadBarrier(loop, config.request_timeout, core.read_index, self._wake_pump)
+        self._barrier = ReadBarrier(
+            loop, identity.boot, config.request_timeout, core.read_index, self._wake_pump
+        )
         self._inbox: list[Message] = []
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
@@ -207,7 +209,7 @@ class Node:
             begin = self._loop.time()
             self._take_in()
             while (ready := self._core.ready()) is not None:
-                self._carry_out(ready)
+                await self._carry_out(ready)
                 if self._loop.time() - begin > SLICE_SECONDS:
                     self.steps.took("pump", self._loop.time() - begin)
                     await asyncio.sleep(0)
@@ -225,34 +227,47 @@ class Node:
             self._core.report(peer, event)
         self._barrier.start()
 
-    def _carry_out(self, ready: Ready) -> None:
+    async def _carry_out(self, ready: Ready) -> None:
         self._transport.send(ready.messages)
         if ready.write is not None:
             self._writer.submit(ready.write)
         if ready.committed:
-            self._apply(ready.committed)
+            await self._apply_all(ready.committed)
         for state in ready.reads:
             self._barrier.take(state, self._applied_index)
 
-    def _apply(self, entries: Sequence[Entry]) -> None:
+    async def _apply_all(self, entries: Sequence[Entry]) -> None:
+        """Apply in order, letting others run after each slice of time."""
+        begin = self._loop.time()
         for entry in entries:
-            match entry.kind:
-                case EntryKind.COMMAND:
-                    self._waiters.resolve(self.machine.apply_command(entry.index, entry.data))
-                case EntryKind.CONFIGURATION:
-                    _, context = decode_configuration(entry.data)
-                    self.machine.apply_configuration(entry.index, context)
-                    self._connect_peers()
-                case EntryKind.NOOP:
-                    pass
-                case _:
-                    raise AssertionError(f"entry {entry.index} is of unknown kind {entry.kind}")
-        self._applied_index = entries[-1].index
-        self._core.applied(self._applied_index)
-        self._barrier.release(self._applied_index)
+            self._apply(entry)
+            if self._loop.time() - begin > SLICE_SECONDS:
+                self._applied_to(entry.index)
+                self.steps.took("apply", self._loop.time() - begin)
+                await asyncio.sleep(0)
+                begin = self._loop.time()
+        self._applied_to(entries[-1].index)
+
+    def _apply(self, entry: Entry) -> None:
+        match entry.kind:
+            case EntryKind.COMMAND:
+                self._waiters.resolve(self.machine.apply_command(entry.index, entry.data))
+            case EntryKind.CONFIGURATION:
+                _, context = decode_configuration(entry.data)
+                self.machine.apply_configuration(entry.index, context)
+                self._connect_peers()
+            case EntryKind.NOOP:
+                pass
+            case _:
+                raise AssertionError(f"entry {entry.index} is of unknown kind {entry.kind}")
+
+    def _applied_to(self, index: int) -> None:
+        self._applied_index = index
+        self._core.applied(index)
+        self._barrier.release(index)
         if self.machine.store.compacted_physically() < self.machine.store.compact_revision:
             self._compacting.set()
-        if self._applied_index >= self._recovered_index:
+        if index >= self._recovered_index:
             self._recovered.set()
 
     def _connect_peers(self) -> None:

@@ -1,0 +1,51 @@
+"""Unfinished bodies are bounded over all connections together, and given back whatever happens."""
+
+import asyncio
+
+import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+
+from raftkv.api.body import BodyBudget, _read_pieces
+from raftkv.errors import MessageTooLarge, TooManyRequests
+
+
+def stream(*pieces: bytes, ends: bool = True) -> StreamReader:
+    loop = asyncio.get_running_loop()
+    reader = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    for piece in pieces:
+        reader.feed_data(piece)
+    if ends:
+        reader.feed_eof()
+    return reader
+
+
+async def test_a_body_is_the_join_of_its_pieces_and_gives_its_share_back() -> None:
+    budget = BodyBudget(100)
+    assert await _read_pieces(stream(b"abc", b"def"), 10, 10, budget) == b"abcdef"
+    assert budget.held == 0
+
+
+async def test_bodies_that_are_too_much_together_are_refused() -> None:
+    budget = BodyBudget(100)
+    budget.take(95)
+    with pytest.raises(TooManyRequests):
+        await _read_pieces(stream(b"abcdef"), 10, 10, budget)
+    assert budget.held == 95
+
+
+async def test_a_body_over_its_own_limit_gives_its_share_back() -> None:
+    budget = BodyBudget(100)
+    with pytest.raises(MessageTooLarge):
+        await _read_pieces(stream(b"abcdef"), 5, 5, budget)
+    assert budget.held == 0
+
+
+async def test_a_client_that_goes_away_gives_its_share_back() -> None:
+    budget = BodyBudget(100)
+    reading = asyncio.create_task(_read_pieces(stream(b"abc", ends=False), 10, 10, budget))
+    while budget.held != 3:
+        await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert budget.held == 0
