@@ -224,9 +224,9 @@ async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tup
     others = {member.id: member.peer_urls for member in wanted if member.id != own}
     if await started_before(own, others):
         raise DataDirMismatch(
-            f"member {config.name!r} ({own:x}) has been part of this cluster before, but its folder "
-            f"{config.data_folder} is empty: a member that forgot its votes and its log could lose acknowledged writes. Bring the "
-            f"folder back, or make a new cluster from a copy of another member's data"
+            f"member {config.name!r} ({own:x}) has been part of this cluster before, but "
+            f"{config.data_folder} is empty: a member that forgot its votes and its log could lose "
+            f"acknowledged writes. Bring the folder back, or make a new cluster from the others' data"
         )
     entry = bootstrap_entry(ids, encode_members([member._replace(name="") for member in wanted]))
     wal, recovered = await Wal.create(

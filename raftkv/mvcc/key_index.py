@@ -33,10 +33,6 @@ class KeyIndex(Generic[V]):
     def __len__(self) -> int:
         return self._length
 
-    def __contains__(self, key: bytes) -> bool:
-        number, offset = self._seek(key)
-        return number < len(self._keys) and self._keys[number][offset] == key
-
     def get(self, key: bytes) -> V | None:
         """Return the value of ``key``, None if it is not there."""
         number = bisect_left(self._last, key)

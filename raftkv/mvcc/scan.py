@@ -2,7 +2,8 @@
 
 The order of the work is etcd's, quirks included: pairs come in key order; with an explicit order or
 a filter the whole range is read, filtered, sorted and only then cut to the limit; with a sort target
-but no order the limit (and one more, for ``more``) is applied first, and what is left sorted ascending.
+but no order the limit (and one more, for ``more``) is applied first, and what is left sorted ascending;
+an unknown order sorts nothing, so the pairs stay in key order.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from raftkv.schema.messages import (
     SortOrder,
     SortTarget,
 )
+
+_SORT_ORDERS = frozenset(int(order) for order in SortOrder)
 
 _SORT_FIELD = {
     SortTarget.KEY: KEY,
@@ -82,12 +85,14 @@ class RangeScan:
             or request.min_create_revision
             or request.max_create_revision
         )
-        by_key_upwards = request.sort_target == SortTarget.KEY and request.sort_order != SortOrder.DESCEND
+        in_key_order = request.sort_order not in _SORT_ORDERS or (
+            request.sort_target == SortTarget.KEY and request.sort_order != SortOrder.DESCEND
+        )
         self._passes = self._filter() if filtered else None
-        self._sort_field = None if by_key_upwards else _SORT_FIELD[SortTarget(request.sort_target)]
+        self._sort_field = None if in_key_order else _SORT_FIELD[SortTarget(request.sort_target)]
         self._shown = to_bare_key if request.keys_only else to_key_value
         self._most = request.limit + 1 if request.limit > 0 and not filtered else None
-        if ordered and not by_key_upwards:
+        if ordered and not in_key_order:
             self._most = None
         if self._revision == self._current:
             self._count = self._table.count_live(self._next, self._end)

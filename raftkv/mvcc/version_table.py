@@ -23,9 +23,6 @@ Most keys of most stores have one version, and a list for each would cost a tent
 a million objects under the garbage collector's eyes.
 """
 
-_PRUNED_AT_ONCE = 65_536
-"""Most versions of one key that one step takes away: some 3 ms."""
-
 _READ_AT_ONCE = 1024
 
 LATEST = 2**63
@@ -101,29 +98,28 @@ class VersionTable:
         elif not previous[VERSION]:
             self.deleted.remove(key)
 
-    def prune(self, key: bytes, revision: int) -> bool:
-        """Drop the versions of ``key`` that no read at ``revision`` or later can see.
+    def prune(self, key: bytes, revision: int, most: int) -> int:
+        """Drop the versions of ``key`` that no read at ``revision`` or later can see, oldest first.
 
         Kept is the newest version at or below ``revision`` if it is not a deletion, and all above.
-        Return True when there is more to drop than one step may take.
+        Return how many went: ``most`` when there may be more.
         """
         entry = self.entries.get(key)
         if entry is None:
-            return False
+            return 0
         versions = entry if isinstance(entry, list) else [entry]
-        count = _superseded(versions, revision)
+        count = min(_superseded(versions, revision), most)
         if count == 0:
-            return False
-        doomed = versions[: min(count, _PRUNED_AT_ONCE)]
-        self._forget(key, doomed)
-        if len(doomed) == len(versions):
+            return 0
+        self._forget(key, versions[:count])
+        if count == len(versions):
             self.entries.remove(key)
             self.deleted.remove(key)
-        elif len(versions) - len(doomed) == 1:
+        elif len(versions) - count == 1:
             self.entries.replace(key, versions[-1])
         else:
-            del versions[: len(doomed)]
-        return count > len(doomed)
+            del versions[:count]
+        return count
 
     def _forget(self, key: bytes, versions: list[Version]) -> None:
         values = sum(len(version[VALUE]) for version in versions)

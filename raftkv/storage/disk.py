@@ -259,9 +259,11 @@ def _list(directory: str) -> list[str]:
 
 def _make_directories(path: Path) -> None:
     """Make the folders and sync every name on the way, which an earlier, killed attempt may not have."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for folder in path.absolute().parents:
-        with contextlib.suppress(PermissionError):  # not one that this process could have made
+    parents = path.absolute().parents
+    for folder in (*reversed(parents), path):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    for folder in parents:
+        if os.access(folder, os.R_OK | os.W_OK):  # elsewhere this process can't have made anything
             _sync_directory(str(folder))
 
 

@@ -216,9 +216,12 @@ class Wal:
         await self._lock.release()
 
     def _check_usable(self) -> None:
+        self._check_open()
+        self._supply.check()
+
+    def _check_open(self) -> None:
         if self._failure is not None:
             raise StorageError(f"{self._segment.path}: the log takes no more: {self._failure}")
-        self._supply.check()
 
     def _merge(self, writes: Sequence[Write]) -> _Change:
         records: list[bytes] = []
@@ -291,7 +294,7 @@ class Wal:
     async def _write(self, segment: Segment, data: bytes) -> None:
         """One write, one sync; anything but success ends the log."""
         try:
-            self._check_usable()  # it may have been closed while the next segment was made
+            self._check_open()  # it may have been closed while the next segment was made
             await segment.file.write(segment.offset, data, sync=True)
         except BaseException as error:
             self._failure = self._failure or str(error) or "a save was interrupted"

@@ -225,6 +225,17 @@ async def test_a_cancelled_open_leaks_no_descriptor(real: FileDisk) -> None:
     assert descriptors() == before
 
 
+async def test_the_name_of_a_folder_that_was_there_already_is_made_durable_too(
+    real: FileDisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An attempt killed between making a folder and syncing it leaves such a folder."""
+    await real.make_directories("folder/deeper")
+    synced: list[str] = []
+    monkeypatch.setattr("raftkv.storage.disk._sync_directory", synced.append)
+    await real.make_directories("folder/deeper")
+    assert synced[:2] == [str(tmp_path / "folder"), str(tmp_path)]
+
+
 async def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(real: FileDisk) -> None:
     await (await real.create("file")).close()
     with pytest.raises(StorageError, match="file/deeper"):

@@ -137,6 +137,19 @@ async def test_a_batch_larger_than_a_segment_is_refused_whole() -> None:
     assert len((await reopen_somewhere(disk)).entries) == 11
 
 
+async def test_a_batch_larger_than_a_segment_leaves_room_for_votes_behind_it() -> None:
+    disk = SimDisk()
+    wal = await create(disk)
+    big = [append(2, 1, size=4 * SEGMENT)]
+    await wal.reserve()
+    disk.capacity = sum(len(inode.live) for inode in disk.names.values()) + 4 * SEGMENT
+    await wal.save(big)
+    assert not await wal.reserve()
+    await wal.save([vote(5)])
+    await wal.close()
+    assert await reopen_somewhere(disk) == FIRST_MODEL.after([*big, vote(5)])
+
+
 async def test_a_log_that_finds_no_room_is_not_created_and_leaves_nothing() -> None:
     disk = SimDisk(capacity=SEGMENT // 2)
     with pytest.raises(NoSpace):

@@ -230,6 +230,19 @@ async def test_a_save_that_is_cancelled_ends_the_log() -> None:
     assert held(await reopen(disk)) in (FIRST_MODEL, FIRST_MODEL.after([append(2)]))
 
 
+async def test_a_log_closed_while_a_save_waits_for_the_next_segment_is_left_whole() -> None:
+    """The save fails; it must not be written behind the end that close has reached."""
+    disk = SimDisk()
+    wal = await create(disk, SMALL_SEGMENT)
+    saving = asyncio.create_task(wal.save([append(2, 1, size=SEGMENT)]))
+    while not disk.steps[-1].startswith("preallocate"):
+        await asyncio.sleep(0)
+    await wal.close()
+    with pytest.raises(StorageError):
+        await saving
+    assert held(await reopen(disk)) == FIRST_MODEL
+
+
 async def test_a_closed_log_takes_nothing_and_may_be_closed_again(disk: Disk) -> None:
     wal = await create(disk)
     await wal.close()
