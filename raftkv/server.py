@@ -8,6 +8,7 @@ state machine and the core from it, then the node with its transport, then what 
 import asyncio
 import gc
 import json
+import resource
 import signal
 import sys
 import traceback
@@ -48,6 +49,9 @@ from raftkv.trace import (
 
 GC_THRESHOLDS = (20_000, 20, 200)
 """Requests leave little cyclic garbage; values, which are most of the memory, can't be part of any."""
+
+MAX_OPEN_FILES = 65_536
+"""Connections, segments and all else that this process may hold open."""
 
 LEVEL_OF: Mapping[type, str] = {
     VoteCast: "debug",
@@ -285,6 +289,7 @@ def run(config: Config) -> int:
 
 async def _main(config: Config, log: EventLog) -> None:
     loop = asyncio.get_running_loop()
+    _raise_open_files()
     server = await build(config, log)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
@@ -295,6 +300,14 @@ async def _main(config: Config, log: EventLog) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     await server.run()
+
+
+def _raise_open_files() -> None:
+    """Allow as many connections as the system does: the soft limit is often far below."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _is_ours(error: BaseException) -> bool:

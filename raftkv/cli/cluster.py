@@ -100,17 +100,18 @@ def _status(cluster: LocalCluster, arguments: argparse.Namespace) -> int:
 
 def _logs(cluster: LocalCluster, arguments: argparse.Namespace) -> int:
     log = cluster.layout.log(cluster.layout.member(arguments.name))
-    for line in tail(log, max(0, arguments.lines)):
+    last = tail(log, max(0, arguments.lines))
+    for line in last.lines:
         print(line)
     if arguments.follow:
         sys.stdout.flush()
-        _follow(log)
+        _follow(log, last.end)
     return Exit.OK
 
 
-def _follow(log: Path) -> None:
+def _follow(log: Path, offset: int) -> None:
     with log.open("rb") as file:
-        file.seek(0, os.SEEK_END)
+        file.seek(offset)
         while True:
             if data := file.read():
                 sys.stdout.buffer.write(data)

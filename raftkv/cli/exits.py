@@ -18,6 +18,7 @@ class Exit(IntEnum):
 
 _BY_NAME = {
     "ConfigError": Exit.USAGE,
+    "WrongArguments": Exit.USAGE,
     "UnknownMember": Exit.USAGE,
     "NotOurs": Exit.USAGE,
     "PortsInUse": Exit.USAGE,

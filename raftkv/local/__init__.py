@@ -23,6 +23,7 @@ from raftkv.local.errors import (
     NotOurs,
     PortsInUse,
     UnknownMember,
+    WrongArguments,
 )
 from raftkv.local.health import ClusterView, MemberView
 from raftkv.local.layout import DEFAULT_FOLDER, Layout, MemberPlace, default_root
@@ -44,6 +45,7 @@ __all__ = [
     "NotOurs",
     "PortsInUse",
     "UnknownMember",
+    "WrongArguments",
     "default_root",
     "free_ports",
 ]

@@ -17,6 +17,7 @@ from raftkv.local.errors import (
     NotHealthy,
     NotOurs,
     PortsInUse,
+    WrongArguments,
     verb,
 )
 from raftkv.local.health import ClusterView, look, look_at
@@ -73,7 +74,7 @@ class LocalCluster:
         """Find the cluster in ``root``, or lay out a new one there; nothing is started.
 
         ``ports`` are the client and the peer port of each member in turn, by default etcd's usual
-        ones. Raises ``LocalError`` when the cluster that is there has another size or other ports.
+        ones. Raises ``WrongArguments`` when the cluster that is there has another size or other ports.
         """
         root = root.resolve()
         try:
@@ -246,7 +247,7 @@ class LocalCluster:
 
     def _last_lines(self, member: MemberPlace) -> str:
         log = self.layout.log(member)
-        lines = launch.tail(log, _LAST_LINES)
+        lines = launch.tail(log, _LAST_LINES).lines
         return "\n".join([f"the end of {log}:", *(f"  {line}" for line in lines)])
 
     def _end(self, members: Sequence[MemberPlace]) -> None:
@@ -275,12 +276,12 @@ def _check_ports(members: Sequence[MemberPlace]) -> None:
 def _check_same(layout: Layout, size: int | None, ports: Sequence[int]) -> None:
     found = tuple(port for member in layout.members for port in (member.client_port, member.peer_port))
     if size is not None and size != len(layout.members):
-        raise LocalError(
+        raise WrongArguments(
             f"the cluster in {layout.root} has {len(layout.members)} members, not {size}; "
             f"to make another one, choose a folder with --data or remove this one: {verb('clean')}"
         )
     if ports and tuple(ports) != found:
-        raise LocalError(
+        raise WrongArguments(
             f"the cluster in {layout.root} uses the ports {','.join(map(str, found))}; "
             f"to make another one, choose a folder with --data or remove this one: {verb('clean')}"
         )

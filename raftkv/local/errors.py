@@ -18,6 +18,10 @@ class NoCluster(LocalError):
     """There is no cluster in the folder."""
 
 
+class WrongArguments(LocalError):
+    """The arguments make no sense, or do not fit the cluster that is there."""
+
+
 class NotOurs(LocalError):
     """The folder, or something in it, was not made by raftkv, so it is left alone."""
 

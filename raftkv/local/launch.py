@@ -4,9 +4,12 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import raftkv
 from raftkv.local.layout import Layout, MemberPlace
+
+_BLOCK = 64 * 1024
 
 
 def command(layout: Layout, member: MemberPlace) -> list[str]:
@@ -38,17 +41,23 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def tail(path: Path, count: int) -> list[str]:
-    """Return the last lines of a text file, [] when it is not there."""
+class Tail(NamedTuple):
+    """The last lines of a file, and the offset in bytes at which it ended then."""
+
+    lines: list[str]
+    end: int
+
+
+def tail(path: Path, count: int) -> Tail:
+    """Return the last ``count`` lines of a text file, none when it is not there."""
     try:
         with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            end = file.tell()
+            end = file.seek(0, os.SEEK_END)
             start, data = end, b""
             while start > 0 and data.count(b"\n") <= count:
-                start = max(0, start - 64 * 1024)
+                start = max(0, start - _BLOCK)
                 file.seek(start)
                 data = file.read(end - start)
     except FileNotFoundError:
-        return []
-    return data.decode("utf-8", "replace").splitlines()[-count:] if count else []
+        return Tail([], 0)
+    return Tail(data.decode("utf-8", "replace").splitlines()[-count:] if count else [], end)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from raftkv.local.errors import LocalError, NoCluster, NotOurs, UnknownMember, verb
+from raftkv.local.errors import NoCluster, NotOurs, UnknownMember, WrongArguments, verb
 
 DEFAULT_FOLDER = ".raftkv"
 MARKER = "raftkv-cluster.json"
@@ -81,13 +81,13 @@ def default_root(environ: Mapping[str, str], cwd: Path) -> Path:
 
 
 def parse_ports(text: str) -> tuple[int, ...]:
-    """Read ``CLIENT,PEER,CLIENT,PEER,...``; raises ``LocalError`` that says what is wrong."""
+    """Read ``CLIENT,PEER,CLIENT,PEER,...``; raises ``WrongArguments`` that says what is wrong."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and 0 < int(part) < 65536 for part in parts):
-        raise LocalError(f"--ports {text}: expected numbers from 1 to 65535 with commas between them")
+        raise WrongArguments(f"--ports {text}: expected numbers from 1 to 65535 with commas between them")
     ports = tuple(int(part) for part in parts)
     if len(set(ports)) != len(ports):
-        raise LocalError(f"--ports {text}: a port is named twice")
+        raise WrongArguments(f"--ports {text}: a port is named twice")
     return ports
 
 
@@ -95,9 +95,9 @@ def plan(root: Path, size: int, ports: Sequence[int] = (), flags: Sequence[str] 
     """Lay out a new cluster of ``size`` members; nothing is written yet."""
     ports = tuple(ports) or DEFAULT_PORTS[: 2 * size]
     if not 1 <= size <= MAX_MEMBERS:
-        raise LocalError(f"a local cluster has 1 to {MAX_MEMBERS} members, not {size}")
+        raise WrongArguments(f"a local cluster has 1 to {MAX_MEMBERS} members, not {size}")
     if len(ports) != 2 * size:
-        raise LocalError(
+        raise WrongArguments(
             f"{size} members need {2 * size} ports (a client port and a peer port each), got {len(ports)}"
         )
     members = tuple(MemberPlace(f"n{i + 1}", ports[2 * i], ports[2 * i + 1]) for i in range(size))

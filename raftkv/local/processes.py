@@ -94,12 +94,30 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down()),
         ],
         setsid=True,
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGQUIT],
     )
     return Process(pid, _identity(pid, dead_too=True), tuple(command))
+
+
+def _handed_down() -> list[int]:
+    """Open files, beyond the first three, that a new process would get from this one.
+
+    Python's own are not among them, but what the caller's shell had open is: a lock or a pipe of a
+    script would stay open as long as the process lives.
+    """
+    found = []
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208  numbers, not paths
+        try:
+            inherited = os.get_inheritable(int(name))
+        except OSError:
+            continue  # the one with which the folder was read
+        if inherited and int(name) > 2:
+            found.append(int(name))
+    return found
 
 
 def reap(pid: int) -> None:

@@ -109,6 +109,15 @@ def decode_command(data: bytes) -> Command:
     return Command(RequestId(member, boot, sequence), kind, user, auth_revision, request)
 
 
+def is_command(data: bytes) -> bool:
+    """Whether ``data`` is a command that is known here, so that it may enter a log."""
+    try:
+        decode_command(data)
+    except (FormatTooNew, PeerProtocolError):
+        return False
+    return True
+
+
 def _unpack_array(data: bytes) -> list[Any]:
     try:
         values = msgpack.unpackb(data)

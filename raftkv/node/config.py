@@ -15,6 +15,9 @@ from raftkv.errors import ConfigError
 MAX_ELECTION_TIMEOUT = 50_000
 """Milliseconds; etcd's limit."""
 
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+"""A request has to fit, with others, into one frame between members."""
+
 NUMBERS = frozenset({"heartbeat_interval", "election_timeout", "max_request_bytes", "max_txn_ops"})
 """Fields that hold a whole number."""
 
@@ -48,6 +51,8 @@ class Config:
         """Refuse what can't work, naming the flag."""
         if not self.name:
             raise ConfigError("--name is empty: give each member a name of its own")
+        if not self.name.isprintable():
+            raise ConfigError(f"--name {self.name!a}: use printable characters")
         self._check_urls()
         self._check_cluster()
         self._check_times()
@@ -55,6 +60,8 @@ class Config:
             raise ConfigError(f"--log-level {self.log_level!r}: use one of {', '.join(LOG_LEVELS)}")
         if self.log_format not in LOG_FORMATS:
             raise ConfigError(f"--log-format {self.log_format!r}: use one of {', '.join(LOG_FORMATS)}")
+        if self.max_request_bytes > MAX_REQUEST_BYTES:
+            raise ConfigError(f"--max-request-bytes {self.max_request_bytes}: at most {MAX_REQUEST_BYTES}")
         for flag, value in (("max-request-bytes", self.max_request_bytes), ("max-txn-ops", self.max_txn_ops)):
             if value <= 0:
                 raise ConfigError(f"--{flag} {value}: it has to be above 0")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raftkv.errors import NodeStopped, NoLeader, NoSpace, RaftKvError, TooManyRequests
-from raftkv.mvcc.commands import PublishMember, encode_command
+from raftkv.mvcc.commands import PublishMember, encode_command, is_command
 from raftkv.mvcc.machine import Machine
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
@@ -34,12 +34,16 @@ from raftkv.raft import (
     Status,
     decode_configuration,
 )
+from raftkv.raft.messages import ForwardProposals
 from raftkv.storage.wal import Wal
-from raftkv.trace import Emit
+from raftkv.trace import Emit, PeerRefused
 
 MAX_WAITING = 10_000
 """Proposals of this member's clients under way; more are refused. Well below the window of request
 ids that the state machine remembers."""
+
+MAX_WAITING_BYTES = 128 * 1024 * 1024
+"""The data of these proposals together."""
 
 SLICE_SECONDS = 0.004
 """The pump lets others run after this long."""
@@ -81,6 +85,7 @@ class Node:
         self.machine = machine
         self.wal = wal
         self.steps = Steps(loop.time, emit)
+        self._emit = emit
         self._loop = loop
         self._core = core
         self._transport = transport
@@ -146,6 +151,8 @@ class Node:
             raise NodeStopped("the member is stopping")
         if len(self._waiters) >= MAX_WAITING:
             raise TooManyRequests(f"{MAX_WAITING} proposals are waiting")
+        if self._waiters.waiting_bytes > MAX_WAITING_BYTES:
+            raise TooManyRequests(f"{self._waiters.waiting_bytes} bytes of proposals are waiting")
         if not self.wal.has_room:
             raise NoSpace("no room for more log on this member's disk; nothing was written")
         request_id = self._waiters.next_id()
@@ -155,6 +162,8 @@ class Node:
             return await waiter.future
         finally:
             self._waiters.close(waiter)
+            # An exception in its future holds this frame: without this the data stays until a collection.
+            del waiter
 
     async def read_barrier(self) -> None:
         """Return when a linearizable read may be served here. Raises RequestTimedOut, NodeStopped."""
@@ -210,6 +219,8 @@ class Node:
             self._take_in()
             while (ready := self._core.ready()) is not None:
                 await self._carry_out(ready)
+                if ready.committed:
+                    begin = self._loop.time()  # applying is timed, and sliced, on its own
                 if self._loop.time() - begin > SLICE_SECONDS:
                     self.steps.took("pump", self._loop.time() - begin)
                     await asyncio.sleep(0)
@@ -221,11 +232,25 @@ class Node:
     def _take_in(self) -> None:
         inbox, self._inbox = self._inbox, []
         for message in inbox:
-            self._core.step(message)
+            if isinstance(message, ForwardProposals):
+                self._core.step(self._only_commands(message))
+            else:
+                self._core.step(message)
         events, self._peer_events = self._peer_events, []
         for peer, event in events:
             self._core.report(peer, event)
+            if peer == self._led_by[0]:
+                # What was on its way to the leader may be lost; the request id lets it apply once.
+                self._propose_all_again()
         self._barrier.start()
+
+    def _only_commands(self, message: ForwardProposals) -> ForwardProposals:
+        """Leave out what is no command known here: once in the log it would stop every member."""
+        commands = tuple(data for data in message.commands if is_command(data))
+        dropped = len(message.commands) - len(commands)
+        if dropped:
+            self._emit(PeerRefused(message.source, f"{dropped} proposals that are no command known here"))
+        return message._replace(commands=commands)
 
     async def _carry_out(self, ready: Ready) -> None:
         self._transport.send(ready.messages)
@@ -306,10 +331,13 @@ class Node:
         self._led_by = led_by
         if led_by[0] == NO_NODE:
             return
-        for waiter in self._waiters:
-            self._propose_again(waiter)
+        self._propose_all_again()
         self._barrier.ask_again()
         self._wake.set()
+
+    def _propose_all_again(self) -> None:
+        for waiter in self._waiters:
+            self._propose_again(waiter)
 
     def _propose_again(self, waiter: Waiter) -> None:
         try:

@@ -36,6 +36,7 @@ class Waiters:
         self._timeout = timeout
         self._sequence = 0
         self._open: dict[int, Waiter] = {}
+        self.waiting_bytes = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -53,19 +54,24 @@ class Waiters:
         deadline = self._loop.time() + self._timeout
         waiter = Waiter(request_id.sequence, data, deadline, self._loop.create_future())
         self._open[request_id.sequence] = waiter
+        self.waiting_bytes += len(data)
         return waiter
 
     def close(self, waiter: Waiter) -> None:
         """Stop waiting (the client went away); what was proposed may still happen."""
-        self._open.pop(waiter.sequence, None)
+        if self._open.pop(waiter.sequence, None) is not None:
+            self.waiting_bytes -= len(waiter.data)
 
     def resolve(self, applied: Applied) -> None:
         """Answer the waiter of an applied command, if it is one of ours and still waits."""
         request_id = applied.request_id
         if request_id.member != self._member_id or request_id.boot != self._boot:
             return
-        waiter = self._open.pop(request_id.sequence, None)
-        if waiter is None or waiter.future.done():
+        waiter = self._open.get(request_id.sequence)
+        if waiter is None:
+            return
+        self.close(waiter)
+        if waiter.future.done():
             return
         if applied.duplicate:
             # Older than the window of remembered ids: whether it happened is not known any more.

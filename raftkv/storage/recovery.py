@@ -214,10 +214,10 @@ def _check_chain(log: RecoveredLog, header: BatchHeader) -> None:
 
 
 def _proves_durable(log: RecoveredLog, image: _Image, start: int) -> bool:
-    """Whether a batch header at or behind ``start`` shows that the log went on past its last good batch.
+    """Whether a batch header behind ``start`` names what is at ``start`` as durable.
 
-    A batch is written only after the one before it is durable, so a later number is proof, whatever
-    became of the batch's records.
+    The header is proof whatever became of the batch's records: it was written after the batch before it
+    was durable.
     """
     found = image.data.find(log.marker, start)
     while found >= 0:
@@ -226,7 +226,7 @@ def _proves_durable(log: RecoveredLog, image: _Image, start: int) -> bool:
         except BadFrame:
             pass  # a torn header proves nothing; another may
         else:
-            if header.number > log.number or header.durable > log.position:
+            if header.durable > log.position:
                 return True
         found = image.data.find(log.marker, found + 1)
     return False

@@ -55,6 +55,8 @@ def test_several_urls_of_a_name_are_joined() -> None:
         ({"log_format": "xml"}, "--log-format 'xml'"),
         ({"max_txn_ops": "0"}, "--max-txn-ops 0"),
         ({"max_request_bytes": "-1"}, "--max-request-bytes -1"),
+        ({"max_request_bytes": "100000000"}, "--max-request-bytes 100000000: at most"),
+        ({"name": "n\udc80"}, "--name 'n\\udc80'"),
         ({"no_such": "1"}, "--no-such"),
     ],
 )

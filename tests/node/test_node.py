@@ -1,14 +1,19 @@
 """The node: what a client is told holds, whatever happens to the leader meanwhile."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
 
-from raftkv.errors import NodeStopped, RequestTimedOut
-from raftkv.mvcc.commands import decode_command
-from raftkv.raft import EntryKind
+from raftkv.errors import LeaseNotFound, NodeStopped, RequestTimedOut, TooManyRequests
+from raftkv.mvcc.commands import RequestId, decode_command, encode_command
+from raftkv.node import node as node_module
+from raftkv.node.waiters import Waiter
+from raftkv.raft import EntryKind, PeerEvent
+from raftkv.raft.messages import ForwardProposals
 from raftkv.schema.messages import PutRequest, RangeRequest
+from raftkv.trace import PeerRefused
 from tests.node.loopback import LoopbackCluster
 
 
@@ -207,3 +212,65 @@ async def test_a_failing_disk_ends_the_node(tmp_path: Path) -> None:
         assert isinstance(running._task.exception(), ExceptionGroup)
         with pytest.raises(NodeStopped):
             await put
+
+
+async def test_what_is_no_command_does_not_enter_the_log_by_forwarding(tmp_path: Path) -> None:
+    """Once committed it would stop every member, and again at every start."""
+    async with LoopbackCluster(tmp_path) as cluster:
+        leader = await cluster.leader()
+        node = cluster.node(leader)
+        source = next(m for m in cluster.ids if m != leader)
+        good = encode_command(RequestId(source, 999, 1), PutRequest(key=b"k", value=b"v"))
+        node.receive(ForwardProposals(source, leader, node.status().term, (b"garbage", good, b"\x90")))
+        while value_at(cluster, leader, b"k") is None:
+            await asyncio.sleep(0.01)
+        refused = [e for e in cluster.running[leader].events if isinstance(e, PeerRefused)]
+        assert refused == [PeerRefused(source, "2 proposals that are no command known here")]
+        await cluster.converged()
+        assert not any(running._task.done() for running in cluster.running.values())
+
+
+async def test_a_proposal_lost_on_its_way_to_the_same_leader_is_made_again(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path) as cluster:
+        leader = await cluster.leader()
+        follower = next(m for m in cluster.ids if m != leader)
+        await cluster.node(follower).read_barrier()
+        cluster.network.cut.add((follower, leader))
+        put = asyncio.create_task(cluster.node(follower).propose(PutRequest(key=b"k", value=b"v")))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        cluster.network.heal()
+        cluster.node(follower).peer_event(leader, PeerEvent.CONNECTED)
+        assert (await put).header.revision == 2
+
+
+async def test_proposals_that_wait_are_bounded_in_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "MAX_WAITING_BYTES", 1000)
+    async with LoopbackCluster(tmp_path) as cluster:
+        for member in (2, 3):
+            await cluster.stop(member)
+        node = cluster.node(1)
+        put = asyncio.create_task(node.propose(PutRequest(key=b"k", value=b"v" * 1000)))
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequests):
+            await node.propose(PutRequest(key=b"k", value=b"v"))
+        put.cancel()
+        await asyncio.wait({put})
+        assert node._waiters.waiting_bytes < 1000
+
+
+async def test_a_refused_proposal_leaves_no_data_behind(tmp_path: Path) -> None:
+    """No reference cycle may keep its bytes until the next collection."""
+    async with LoopbackCluster(tmp_path, size=1) as cluster:
+        await cluster.node(1).read_barrier()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                with pytest.raises(LeaseNotFound):
+                    await cluster.node(1).propose(PutRequest(key=b"k", lease=7))
+            assert sum(isinstance(found, Waiter) for found in gc.get_objects()) <= 1
+        finally:
+            gc.enable()

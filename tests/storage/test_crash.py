@@ -1,5 +1,7 @@
 """A crash at every I/O call: what was acknowledged is there afterwards, and nothing invented."""
 
+import pytest
+
 from raftkv.storage.wal import Wal
 from tests.storage.crashes import (
     OUTCOMES,
@@ -8,8 +10,8 @@ from tests.storage.crashes import (
     crash_while_recovering,
     recover,
 )
-from tests.storage.logs import DIRECTORY, SEGMENT, Model, Run, append, held
-from tests.storage.simdisk import Outcome
+from tests.storage.logs import DIRECTORY, SEGMENT, Model, Run, abandon, append, create, held, reopen
+from tests.storage.simdisk import DiskCrashed, Outcome, SimDisk
 
 
 async def test_a_power_loss_at_any_io_call_loses_nothing_acknowledged_and_invents_nothing() -> None:
@@ -51,3 +53,18 @@ async def test_a_log_recovered_from_a_crash_takes_saves_and_finds_them_again() -
         again = await recover(after, Run(expected, expected, recovered.boot))
         assert again is not None
         assert again.torn is None
+
+
+async def test_what_a_killed_process_wrote_is_made_durable_even_when_open_writes_elsewhere() -> None:
+    """The boot record goes into the next segment when this one is full; its sync does not help this one."""
+    disk = SimDisk()
+    log = await create(disk)
+    await log.save([append(2, size=log._segment.size - log._segment.offset - 400)])
+    disk.crash_at = len(disk.steps) + 2
+    with pytest.raises(DiskCrashed):
+        await log.save([append(3, size=200)])
+    await abandon(log)
+    after = disk.kill()
+    recovered = await reopen(after)
+    assert len(recovered.entries) == 3
+    assert (await reopen(after.power_loss(Outcome.NOTHING))).entries == recovered.entries

@@ -21,7 +21,7 @@ from tests.storage.logs import (
     held,
     reopen,
 )
-from tests.storage.simdisk import Outcome, SimDisk
+from tests.storage.simdisk import DiskCrashed, Outcome, SimDisk
 
 FIRST = f"{DIRECTORY}/{segment_name(1)}"
 
@@ -95,6 +95,36 @@ async def test_a_segment_of_another_log_is_refused() -> None:
     disk.content(f"{DIRECTORY}/{segment_name(2)}")[:] = other.content(f"{DIRECTORY}/{segment_name(2)}")
     with pytest.raises(StorageCorrupt, match="another log"):
         await reopen(disk, SMALL_SEGMENT)
+
+
+async def test_a_log_without_any_good_batch_is_refused() -> None:
+    """The first batch was durable before its segment had a name: it can't be a torn one."""
+    disk = SimDisk()
+    log = await create(disk)
+    start = log._segment.offset
+    disk.crash()
+    await abandon(log)
+    disk.content(FIRST)[100:start] = b"x" * (start - 100)
+    disk.settle()
+    with pytest.raises(StorageCorrupt):
+        await reopen(disk.power_loss(Outcome.ALL))
+
+
+async def test_the_cut_of_a_torn_segment_is_durable_before_anything_is_saved_in_front_of_it() -> None:
+    """Else its bytes could come back after a power loss and pass for proof that a torn save was durable."""
+    disk, _ = await killed_after(append(2))
+    disk.content(f"{DIRECTORY}/{segment_name(2)}")[512:700] = b"x" * 188
+    disk.settle()
+    again = disk.power_loss(Outcome.ALL)
+    log, recovered = await Wal.open(again, DIRECTORY, segment_bytes=SEGMENT)
+    assert recovered.torn == (segment_name(2), 0, 700)
+    again.crash_at = len(again.steps) + 2
+    with pytest.raises(DiskCrashed):
+        await log.save([append(3, 1, size=400)])
+    await abandon(log)
+    for seed in range(20):
+        after = await reopen(again.power_loss(Outcome.PREFIX, seed))
+        assert len(after.entries) in (2, 3)
 
 
 async def killed_after(writes: Write) -> tuple[SimDisk, int]:

@@ -202,3 +202,11 @@ async def test_crashes_at_every_io_call_of_a_full_disk_lose_nothing() -> None:
             after.capacity = None
             if wal is not None or await Wal.exists(after, DIRECTORY):
                 assert held(await reopen(after)) in (acknowledged, submitted)
+
+
+async def test_close_leaves_no_task_looking_for_room() -> None:
+    disk = SimDisk(capacity=THREE_SEGMENTS)
+    wal, _ = await fill(disk)
+    assert len(asyncio.all_tasks()) == 2
+    await wal.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
