@@ -1,6 +1,7 @@
 """Entry point of the ``raftkv`` command."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from raftkv.errors import RaftKvError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     arguments = build_parser().parse_args(argv)
+    # Whoever ends a command in the middle of its work wants it to tidy up, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

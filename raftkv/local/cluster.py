@@ -22,7 +22,7 @@ from raftkv.local.errors import (
 )
 from raftkv.local.health import ClusterView, look, look_at
 from raftkv.local.layout import Layout, MemberPlace
-from raftkv.local.lock import exclusive
+from raftkv.local.lock import exclusive, is_locked
 from raftkv.local.ports import is_free, owner
 from raftkv.local.processes import Process, wait_until
 
@@ -104,8 +104,8 @@ class LocalCluster:
             started: list[MemberPlace] = []
             try:
                 for member in idle:
-                    self._start(member)
                     started.append(member)
+                    self._start(member)
                 self._say(f"started {_names(idle)}, waiting for a leader")
                 self._wait(started, lambda: look(self.layout.members, _LOOK_SECONDS).healthy, seconds)
             except BaseException:
@@ -161,7 +161,11 @@ class LocalCluster:
 
     def check_stopped(self) -> None:
         """Raise ``ClusterRunning`` when a member runs."""
-        running = [member for member in self.layout.members if self._process(member) is not None]
+        running = [
+            member
+            for member in self.layout.members
+            if self._process(member) is not None or is_locked(self.layout.data(member) / "member/wal/lock")
+        ]
         if running:
             raise ClusterRunning(f"still running: {_names(running)}; stop the cluster first: {verb('down')}")
 
@@ -222,8 +226,11 @@ class LocalCluster:
         log = self.layout.log(member)
         if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
             log.replace(log.with_name("log.1"))
-        process = processes.start(launch.command(self.layout, member), log, launch.environment(os.environ))
-        processes.save(process, self.layout.process_file(member))
+        command, environment = launch.command(self.layout, member), launch.environment(os.environ)
+        with processes.uninterrupted():
+            # A process that was started and not written down could be ended by nobody.
+            process = processes.start(command, log, environment)
+            processes.save(process, self.layout.process_file(member))
 
     def _wait(self, started: Sequence[MemberPlace], ready: Callable[[], bool], seconds: float) -> None:
         def settled() -> bool:
