@@ -63,7 +63,7 @@ run_tests() {
     step ruff format --check .
     step mypy
     step lint-imports
-    step pytest
+    step pytest -o faulthandler_timeout=120 # a test that hangs shows where
 }
 
 if [ "${1-}" = test ]; then shift; install test; run_tests "$@"; exit; fi
