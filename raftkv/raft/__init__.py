@@ -13,12 +13,16 @@ from raftkv.raft.messages import Message
 from raftkv.raft.ready import ReadState, Ready, Write
 from raftkv.raft.types import (
     NO_NODE,
+    Change,
+    ChangeKind,
     Configuration,
     Entry,
     EntryKind,
     HardState,
+    Part,
     PeerEvent,
     Role,
+    Snapshot,
     Status,
 )
 from raftkv.trace import Emit, discard
@@ -28,16 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_NODE",
+    "Change",
+    "ChangeKind",
     "Configuration",
     "Consensus",
     "Entry",
     "EntryKind",
     "HardState",
     "Message",
+    "Part",
     "PeerEvent",
     "ReadState",
     "Ready",
     "Role",
+    "Snapshot",
     "Status",
     "Write",
     "bootstrap_entry",

@@ -43,6 +43,9 @@ def status(*entries: Entry, **changes: Any) -> Status:
         commit_index=1,
         applied_index=1,
         log=RaftLog(entries or (BOOT, SECOND)),
+        snapshot=None,
+        configuration_index=1,
+        transferee=0,
         configuration=Configuration(VOTERS),
         peers={},
     )
@@ -69,7 +72,7 @@ def step(
 
 
 def peer(match_index: int, next_index: int) -> dict[int, PeerStatus]:
-    return {2: PeerStatus(match_index, next_index, replicating=True, recently_active=True)}
+    return {2: PeerStatus(match_index, next_index, state="replicate", recently_active=True)}
 
 
 def commits(*entries: Entry) -> Setup:
