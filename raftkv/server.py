@@ -56,6 +56,9 @@ LEVEL_OF: Mapping[type, str] = {
 }
 """Levels other than info."""
 
+HAND_OVER_SECONDS = 0.5
+"""How long a leader that stops may take to hand its leadership over."""
+
 STOP_SECONDS = 1.0
 """How long requests under way may take to finish when the member stops."""
 
@@ -114,6 +117,8 @@ class Server:
                 await asyncio.wait({node, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+            if not node.done():
+                await self.node.hand_over(HAND_OVER_SECONDS)
             await self.clients.stop(STOP_SECONDS)
             ended = node.done()
             node.cancel()
@@ -175,6 +180,7 @@ async def build(config: Config, log: EventLog) -> Server:
             recovered.hard_state,
             rng=rng,
             election_ticks=config.election_ticks,
+            lease_reads=config.lease_reads,
             emit=log.emit,
         )
         server = Server(config, log)

@@ -60,8 +60,19 @@ def make_core(
     hard_state: HardState,
     *,
     rng: "Random",
+    snapshot: Snapshot | None = None,
     election_ticks: int = 10,
+    lease_reads: bool = False,
     emit: Emit = discard,
 ) -> Consensus:
-    """Return the reference core for one member, from what its log held."""
-    return Raft(node_id, entries, hard_state, rng=rng, election_ticks=election_ticks, emit=emit)
+    """Return the reference core for one member, from what its disk held."""
+    return Raft(
+        node_id,
+        entries,
+        hard_state,
+        rng=rng,
+        snapshot=snapshot,
+        election_ticks=election_ticks,
+        lease_reads=lease_reads,
+        emit=emit,
+    )

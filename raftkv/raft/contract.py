@@ -23,8 +23,12 @@ class Consensus(Protocol):
     parts: ClassVar[frozenset[Part]]
     """What this core has beyond figure 3.1."""
 
-    def tick(self) -> None:
-        """Let one heartbeat interval pass."""
+    def tick(self, intervals: int = 1) -> None:
+        """Let one heartbeat interval pass for elections and heartbeats.
+
+        ``intervals`` is how many really passed since the call before: ticks that a stall swallowed are
+        dropped, but a lease must know of them.
+        """
 
     def step(self, message: Message) -> None:
         """Take a message that arrived for this member. Raises ``MemberRemoved``: stop for good."""

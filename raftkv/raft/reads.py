@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from raftkv.raft.types import NO_NODE
 
-LEASE_MARGIN_TICKS = 3
+LEASE_MARGIN_TICKS = 4
 """Ticks a lease ends before the followers' promise: one for the part of a tick before the heartbeat
-left, one for the part before the follower's next tick, one for clocks that drift apart (at the default
-of 10 ticks: 10 %)."""
+left, one for the part that the host has not reported yet, one for the part before the follower's next
+tick, and one for clocks that drift apart (at the default of 10 ticks: 10 %)."""
 
 
 class ReadRequest(NamedTuple):
