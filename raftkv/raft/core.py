@@ -698,6 +698,7 @@ class Raft:
     def on_timeout_now(self, message: TimeoutNow) -> None:
         """§3.10: stand at once; our leader wants it, so no pre-vote and no stickiness."""
         if self.role is not Role.LEADER and self.may_campaign():
+            self.reset_election_timer()
             self.campaign(transfer=True)
 
     # ---------------------------------------------------------------- commitment (§3.6)
