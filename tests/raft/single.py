@@ -1,6 +1,7 @@
 """One core with hand-made messages: for claims about what a single member answers."""
 
 from collections import deque
+from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
@@ -41,6 +42,7 @@ class Single:
         self.hard_state = HardState(term or terms[-1], vote, commit)
         self.slow_disk = slow_disk
         self.writes: deque[Write] = deque()
+        self.round = 0  # of the last heartbeat that left
         self.applied: list[Entry] = []
         self.reads: list[ReadState] = []
         self.events: list[Event] = []
@@ -75,7 +77,11 @@ class Single:
             self.reads += ready.reads
             if ready.committed:
                 self.core.applied(ready.committed[-1].index)
+        self._look_at(sent)
         return sent if self.slow_disk else sent + self.persist()
+
+    def _look_at(self, sent: Sequence[Message]) -> None:
+        self.round = max([self.round, *(message.round for message in of(Heartbeat, sent))])
 
     def persist(self, count: int | None = None) -> list[Message]:
         """Let the oldest ``count`` Writes (all) become durable; return what left."""
@@ -87,6 +93,7 @@ class Single:
                 del self.disk[write.truncate_from - 1 :]
             self.disk += write.entries
             self.core.persisted(write.number)
+            self._look_at(write.after)
             sent += write.after
             sent += self.carry_out()
         return sent
@@ -180,6 +187,6 @@ class Single:
         return self.step(RequestPreVote(3, 1, term, *last))
 
 
-def of(kind: type[T], messages: list[Message]) -> list[T]:
+def of(kind: type[T], messages: Sequence[Message]) -> list[T]:
     """Return the messages of one kind."""
     return [message for message in messages if isinstance(message, kind)]
