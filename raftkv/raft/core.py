@@ -566,6 +566,8 @@ class Raft:
         """§5.1: a durable snapshot stands for the log up to its index; give up what is before."""
         assert snapshot.index <= self.applied_index, f"{snapshot} is ahead of {self.applied_index}"
         assert first_index <= snapshot.index + 1, f"entry {first_index} is after {snapshot}"
+        if self.snapshot is not None and snapshot.index < self.snapshot.index:
+            return  # one that a leader sent came first, and is newer
         self.snapshot = snapshot
         self.log.compact(first_index)
         self.configurations.compact(first_index - 1)
