@@ -71,10 +71,10 @@ class RaftLog:
     def last_index_not_above(self, index: int, term: int) -> int:
         """Return the last index at or before ``index`` whose term is at most ``term`` (fast backup).
 
-        It stops at the entry before the first: what is behind a snapshot is committed anyway.
+        It stops before the entry right before the first: of what is further back only a snapshot can tell.
         """
         index = min(index, self.last_index)
-        while index > self._base_index and self._entries[index - self._base_index - 1].term > term:
+        while index >= self._base_index and (self.term(index) or 0) > term:
             index -= 1
         return index
 
