@@ -1,7 +1,8 @@
 """Exhaustive exploration of a small group: every order of events, breadth first, symmetry reduced.
 
-    python -m tests.raft.explore [--nodes 3] [--proposals 2] [--crashes 1] [--timeouts 3] [--states N]
-                                 [--core FILE.py:CLASS | --mutant NAME] [--consequences]
+    python -m tests.raft.explore [--scope deep|whole|wide] [--consequences]
+                                 [--core FILE.py:CLASS | --mutant NAME] [--nodes N] [--proposals N]
+                                 [--crashes N] [--timeouts N] [--link N] [--states N]
 
 From a fresh cluster, every reachable state within the scope is visited once: an election time-out at any
 member, any message under way delivered (in any order; one that is never delivered is lost), the next
@@ -9,20 +10,27 @@ Write of a member durable, a command proposed to a leader, a crash that loses wh
 that differ only in the names of the members count as one. The rules are checked at every step, and the
 first one broken is shown with a shortest way there. The exit status is 1 then.
 
-The scope bounds time-outs, proposals and crashes of a run; ``--states`` bounds the visit itself. Beyond
-that: equal messages under way count as one, a message is delivered once, and one that its target can only
-ignore from now on is forgotten. ``--consequences`` leaves out the rules about single members, so that a
-bug shows by what it does to the group.
+The scope bounds time-outs, proposals and crashes of a run, and the messages under way on a link (a full
+link loses the oldest term's, heartbeats first); ``--states`` bounds the visit itself. Beyond that: equal
+messages under way count as one, a message is delivered once, and one that its target can only ignore from
+now on is forgotten. When no crash can come any more, only a leader's Writes take time: that of another
+member could just as well be a message that is late.
+
+``--consequences`` leaves out the rules about single members, so that a bug shows by what it does to the
+group.
 """
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from raftkv.raft import Consensus, Entry, make_core
+from raftkv.raft import Consensus, Entry, Message, make_core
+from raftkv.raft.codec import TAGS
+from raftkv.raft.messages import Heartbeat, HeartbeatReply
 from raftkv.raft.quorum import majority
 from tests.raft.conftest import load_core
 from tests.raft.describe import describe_message, name
@@ -37,7 +45,17 @@ class Scope(NamedTuple):
     proposals: int = 2
     crashes: int = 1
     timeouts: int = 3
+    link: int = 2
     states: int = 250_000
+
+
+SCOPES = {
+    "deep": Scope(proposals=0, crashes=0, link=1, states=500_000),
+    "whole": Scope(proposals=1, crashes=0, timeouts=2, link=1),
+    "wide": Scope(),
+}
+"""What is explored by default: the first goes far (three elections), the second has an end, and the third
+has everything."""
 
 
 class State(NamedTuple):
@@ -92,9 +110,7 @@ class Report(NamedTuple):
 class Explorer:
     """A breadth-first visit of all states within a scope."""
 
-    def __init__(
-        self, make: Callable[..., Consensus], scope: Scope, *, local_rules: bool = True
-    ) -> None:
+    def __init__(self, make: Callable[..., Consensus], scope: Scope, *, local_rules: bool = True) -> None:
         self.scope = scope
         self.hosts = Hosts(make, scope.nodes, local_rules=local_rules)
         self.logs: list[tuple[tuple[Entry, int], ...]] = []  # committed entries, each with a term
@@ -164,6 +180,10 @@ class Explorer:
         node, code = action
         old = state.members[node - 1]
         new, sent = self.hosts.step(old, code)
+        crashes = state.crashes - (code == CRASH)
+        while not crashes and self.hosts.views[new].writing and not self.hosts.views[new].leads:
+            new, released = self.hosts.step(new, PERSIST)
+            sent += released
         members = (*state.members[: node - 1], new, *state.members[node:])
         network = self._network(state.network, members, node, code, sent)
         leaders, committed = state.leaders, state.committed
@@ -178,7 +198,7 @@ class Explorer:
             committed,
             state.timeouts - (code == TICK),
             state.proposals - (code <= PROPOSE),
-            state.crashes - (code == CRASH),
+            crashes,
         )
 
     def _network(
@@ -197,7 +217,20 @@ class Explorer:
         for message in sent:
             if self._void(message, members):
                 kept.discard(message)
+            else:
+                self._lose_overflow(kept, messages[message].source, messages[message].target)
         return tuple(sorted(kept))
+
+    def _lose_overflow(self, kept: set[int], source: int, target: int) -> None:
+        messages = self.hosts.messages
+        link = [
+            number
+            for number in kept
+            if messages[number].source == source and messages[number].target == target
+        ]
+        if len(link) > self.scope.link:
+            link.sort(key=lambda number: worth(messages[number]))
+            kept.difference_update(link[: -self.scope.link])
 
     def _void(self, number: int, members: tuple[int, ...]) -> bool:
         """Whether a message is of a term that its target's disk is beyond, and without effect there."""
@@ -321,15 +354,28 @@ class Explorer:
             case _ if code <= PROPOSE:
                 return f"{name(node)} is asked for command {PROPOSE - code}"
             case _:
-                what = {TICK: "lets a time-out pass", PERSIST: "writes to its disk", CRASH: "crashes, restarts"}
+                what = {
+                    TICK: "lets a time-out pass",
+                    PERSIST: "writes to its disk",
+                    CRASH: "crashes, restarts",
+                }
                 return f"{name(node)} {what[code]}"
+
+
+def worth(message: Message) -> tuple[Any, ...]:
+    """Return the key by which a full link loses messages: old terms first, then heartbeats."""
+    beats = isinstance(message, Heartbeat | HeartbeatReply)
+    return message.term, not beats, TAGS[type(message)], message
 
 
 def main(arguments: list[str]) -> int:
     """Explore as asked; return 1 if a rule is broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.raft.explore", description="Explore a small group.")
-    for field, default in Scope._field_defaults.items():
-        parser.add_argument(f"--{field}", type=int, default=default, help=f"default {default}")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.raft.explore", description="Explore a small group."
+    )
+    parser.add_argument("--scope", choices=list(SCOPES), help="explore this one only; the options change it")
+    for field in Scope._fields:
+        parser.add_argument(f"--{field}", type=int, metavar="N", help=f"default {default_of(field)}")
     parser.add_argument("--consequences", action="store_true", help="leave out rules about one member")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--core", metavar="FILE.py:CLASS", help="explore this class")
@@ -340,11 +386,21 @@ def main(arguments: list[str]) -> int:
         make = {**CATALOGUE, **FURTHER}[options.mutant]
     elif options.core:
         make = load_core(options.core)
-    scope = Scope(*[getattr(options, field) for field in Scope._fields])
-    report = Explorer(make, scope, local_rules=not options.consequences).run()
-    sys.stdout.write(f"{report}\n")
-    return 1 if report.found else 0
+    given = {field: value for field in Scope._fields if (value := getattr(options, field)) is not None}
+    for title in [options.scope] if options.scope else SCOPES:
+        scope = SCOPES[title]._replace(**given)
+        report = Explorer(make, scope, local_rules=not options.consequences).run()
+        sys.stdout.write(f"{title}: {scope}\n{report}\n")
+        if report.found:
+            return 1
+    return 0
+
+
+def default_of(field: str) -> str:
+    """Return the values of a field in the scopes, for the help."""
+    return ", ".join(f"{getattr(scope, field)} ({title})" for title, scope in SCOPES.items())
 
 
 if __name__ == "__main__":
+    gc.disable()  # everything made is kept: to look through it again and again takes half the time
     sys.exit(main(sys.argv[1:]))

@@ -94,7 +94,8 @@ class Hosts:
         self._hosts: list[Host] = []
         self._origin: list[tuple[int, Code]] = []  # (parent, input); a start has the parent -1
         self._host_numbers: dict[Any, int] = {}
-        self._message_numbers: dict[Message, int] = {}
+        # With the type: tuples of two types are equal when their fields are.
+        self._message_numbers: dict[tuple[type, Message], int] = {}
         self._steps: list[dict[Code, tuple[int, tuple[int, ...]]]] = []
         self._renamed: list[dict[Renaming, int]] = []
         self._renamed_messages: list[dict[Renaming, int]] = []
@@ -144,7 +145,8 @@ class Hosts:
         return drain(host._replace(core=core, pending=()))
 
     def _number(self, host: Host, parent: int, code: Code) -> int:
-        key = (host.node_id, freeze(host.core), host.hard_state, host.disk, host.pending)
+        kinds = [type(message) for write in host.pending for message in write.after]
+        key = (host.node_id, freeze(host.core), host.hard_state, host.disk, host.pending, tuple(kinds))
         number = self._host_numbers.get(key)
         if number is None:
             number = self._host_numbers[key] = len(self._hosts)
@@ -158,9 +160,10 @@ class Hosts:
 
     def message_number(self, message: Message) -> int:
         """Return the number of a message."""
-        number = self._message_numbers.get(message)
+        key = type(message), message
+        number = self._message_numbers.get(key)
         if number is None:
-            number = self._message_numbers[message] = len(self.messages)
+            number = self._message_numbers[key] = len(self.messages)
             self.messages.append(message)
             self._renamed_messages.append({})
         return number
@@ -311,8 +314,8 @@ def check_promise(host: Host, message: Message) -> None:
     if message.term == host.hard_state.term:
         if vote_in(message) not in (NO_NODE, host.hard_state.vote):
             raise RuleBroken(f"§3.8: {message} left with vote {host.hard_state.vote} on disk")
-        acknowledges = isinstance(message, AppendEntriesReply) and message.success
-        if acknowledges and message.index > len(host.disk):  # type: ignore[union-attr]
+        promised = message.index if isinstance(message, AppendEntriesReply) and message.success else 0
+        if promised > len(host.disk):
             raise RuleBroken(f"§3.8: {message} left with a disk that ends at {len(host.disk)}")
 
 
@@ -351,7 +354,7 @@ def freeze(value: Any) -> Any:
         return tuple(sorted((repr(key), freeze(item)) for key, item in value.items()))
     if isinstance(value, Random | MethodType | FunctionType):
         return None
-    if isinstance(value, _VALUES) or isinstance(value, tuple):
+    if isinstance(value, (*_VALUES, tuple)):
         return value
     return tuple([(name, freeze(item)) for name, item in attributes(value) if name != "_handlers"])
 
