@@ -54,8 +54,8 @@ SCOPES = {
     "whole": Scope(proposals=1, crashes=0, timeouts=2, link=1),
     "wide": Scope(),
 }
-"""What is explored by default: the first goes far (three elections), the second has an end, and the third
-has everything."""
+"""What is explored by default. The first two are explored to their end: three elections, and two with a
+command. The third has all that may happen, and is cut off at a number of states."""
 
 
 class State(NamedTuple):

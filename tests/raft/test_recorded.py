@@ -44,7 +44,7 @@ FRESH = HardState(1, 0, 1)
 class Run:
     """Recorded members that exchange messages in a random order; some are lost, some members restart."""
 
-    def __init__(self, make: CoreMaker, recorder: Recorder, seed: int, **options: int) -> None:
+    def __init__(self, make: CoreMaker, recorder: Recorder, seed: int, **options: Any) -> None:
         self.make, self.recorder, self.options = make, recorder, options
         self.chance = Random(seed)
         self.disks: dict[int, tuple[HardState, list[Entry]]] = {n: (FRESH, list(LOG)) for n in VOTERS}
