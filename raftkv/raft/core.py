@@ -69,6 +69,9 @@ if TYPE_CHECKING:
 MAX_APPEND_BYTES = 1024 * 1024
 """Entry data in one AppendEntries, and in one batch of committed entries."""
 
+MAX_APPEND_ENTRIES = 2048
+"""Entries in one AppendEntries, and commands in one ForwardProposals: tiny ones cost time, not bytes."""
+
 MAX_COMMITTED_ENTRIES = 256
 """Committed entries in one Ready, so that no step of the host grows long."""
 
@@ -131,7 +134,7 @@ class Raft:
         self.transferee = NO_NODE
         self._lease_reads = lease_reads
         self._lease_void = False
-        self._promised = lease_reads  # a vote given before the restart may be part of a lease
+        self._promised = lease_reads  # to give no vote: what we answered may be part of a lease
         self._leaving: dict[int, int] = {}  # removed peer -> index of the change that removed it
         self._uncommitted_bytes = 0
         # Effects waiting for ready().
@@ -280,6 +283,8 @@ class Raft:
         self.reset_election_timer()
         if self.may_campaign():
             self.pre_vote()
+        else:
+            self._change_leader(NO_NODE)  # lest it refuses its vote to those who may
 
     def may_campaign(self) -> bool:
         """§4.2.2: a voter may, and so may who is being removed, until that is committed."""
@@ -320,7 +325,7 @@ class Raft:
 
     def on_request_vote(self, message: RequestVote) -> None:
         """§3.4: vote first come, first served, at most once a term."""
-        granted = self.grant_vote(message)
+        granted = self.grant_vote(message) and (message.transfer or not self._promised)
         if granted:
             self.voted_for = message.source
             self.reset_election_timer()
@@ -432,7 +437,8 @@ class Raft:
         assert prev_term is not None, f"{progress} is outside {self.log}"
         entries: list[Entry] = []
         if with_entries:
-            entries = self.log.slice(progress.next_index, self.log.last_index, MAX_APPEND_BYTES)
+            high = min(self.log.last_index, prev_index + MAX_APPEND_ENTRIES)
+            entries = self.log.slice(progress.next_index, high, MAX_APPEND_BYTES)
         self._send(
             AppendEntries(
                 self.node_id,
@@ -476,6 +482,7 @@ class Raft:
         if self.role is not Role.FOLLOWER:
             self.become_follower(self.current_term, leader)
         self._election_elapsed = 0
+        self._promised = self._lease_reads  # §6.4.1: also when we hear of a higher term meanwhile
         self._change_leader(leader)
 
     def check_previous(self, prev_index: int, prev_term: int) -> bool:
@@ -836,7 +843,7 @@ class Raft:
             for peer, progress in self.progress.items():
                 self.replicate(peer, progress)
         if self.leader not in (NO_NODE, self.node_id):
-            for commands in in_batches(self._forward_commands, MAX_APPEND_BYTES):
+            for commands in in_batches(self._forward_commands):
                 self._send(ForwardProposals(self.node_id, self.leader, self.current_term, commands))
             if self._forward_reads:
                 contexts = tuple(self._forward_reads)
@@ -908,14 +915,14 @@ class Raft:
             self._emit(LeaderChanged(leader, self.current_term))
 
 
-def in_batches(commands: Sequence[bytes], max_bytes: int) -> list[tuple[bytes, ...]]:
-    """Cut ``commands`` into batches of at most ``max_bytes``, at least one command in each."""
+def in_batches(commands: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """Cut ``commands`` into batches that fit one message, at least one command in each."""
     batches: list[list[bytes]] = []
     room = 0
     for command in commands:
         room -= len(command)
-        if room < 0 or not batches:
+        if not batches or room < 0 or len(batches[-1]) == MAX_APPEND_ENTRIES:
             batches.append([])
-            room = max_bytes - len(command)
+            room = MAX_APPEND_BYTES - len(command)
         batches[-1].append(command)
     return [tuple(batch) for batch in batches]

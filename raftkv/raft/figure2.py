@@ -118,6 +118,8 @@ class Figure2:
         """Follow ``leader``, or nobody yet, in ``term``."""
         if term > self.current_term:
             self.current_term, self.voted_for = term, NO_NODE
+        if self.role is Role.LEADER:
+            self._reset_timer()
         self._change_role(Role.FOLLOWER, leader)
 
     # ---------------------------------------------------------------- candidates

@@ -26,6 +26,7 @@ from raftkv.raft import (
     EntryKind,
     HardState,
     Message,
+    Part,
     PeerEvent,
     ReadState,
     Ready,
@@ -87,6 +88,12 @@ class CoreMaker(Protocol):
         snapshot: Snapshot | None = ...,
         lease_reads: bool = ...,
     ) -> Consensus: ...
+
+
+def parts_of(make: CoreMaker) -> frozenset[Part]:
+    """Return what the cores that ``make`` builds have; all, if it does not say."""
+    parts: frozenset[Part] = getattr(make, "parts", frozenset(Part))
+    return parts
 
 
 class LongestTimeouts(Random):
@@ -288,9 +295,11 @@ class Group:
 
     def timeout(self, node: int) -> None:
         """Let time pass at ``node`` until its election timer fires."""
+        term = self.members[node].status.term
         for _ in range(4 * ELECTION_TICKS):
             asked = self._call(node, Ticked(), self.members[node].running.tick)
-            if asked or self.members[node].status.role is Role.LEADER:
+            status = self.members[node].status
+            if asked or status.role is Role.LEADER or status.term > term:
                 return
         raise AssertionError(f"{name(node)} does not stand for election")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import msgpack
 import pytest
@@ -32,7 +32,7 @@ from raftkv.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftkv.raft.recorded import CoreMaker, RecordedCore, RecordingRandom, replay
+from raftkv.raft.recorded import CoreMaker, RecordedCore, RecordingRandom, digest_of, replay
 from raftkv.trace import Record, Recorder
 from tests.raft.mutants import E12, L1, L9
 
@@ -167,6 +167,38 @@ def test_a_core_that_runs_without_a_recorder_does_the_same() -> None:
         bare.tick()
         assert core.ready() == bare.ready()
     assert core.parts == bare.parts
+
+
+def test_the_intervals_of_a_tick_reach_the_core() -> None:
+    """A pause ends a lease only if the core hears of it."""
+
+    class Pauses(Raft):
+        heard: ClassVar[list[int]] = []
+
+        def tick(self, intervals: int = 1) -> None:
+            self.heard.append(intervals)
+
+    core = RecordedCore(Pauses, Recorder(10), 1, LOG, FRESH, rng=Random(1))
+    core.tick()
+    core.tick(7)
+    assert Pauses.heard == [1, 7]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Raft(1, [*LOG, Entry(3, 2, EntryKind.NOOP, b"")], HardState(3, 2, 1), rng=Random(1)),
+        Raft(1, [*LOG, Entry(2, 2, EntryKind.NOOP, b"")], HardState(3, 1, 1), rng=Random(1)),
+        Raft(1, [*LOG, Entry(2, 2, EntryKind.NOOP, b"")], HardState(4, 2, 1), rng=Random(1)),
+        Raft(1, [*LOG, Entry(2, 2, EntryKind.NOOP, b"")], HardState(3, 2, 2), rng=Random(1)),
+        Raft(1, LOG, HardState(3, 2, 1), rng=Random(1)),
+    ],
+    ids=["last term", "vote", "term", "commit", "log"],
+)
+def test_states_that_differ_have_other_digests(other: Raft) -> None:
+    one = Raft(1, [*LOG, Entry(2, 2, EntryKind.NOOP, b"")], HardState(3, 2, 1), rng=Random(1))
+    assert len(digest_of(one.status())) == 8
+    assert digest_of(one.status()) != digest_of(other.status())
 
 
 def test_another_core_differs_where_its_bug_shows() -> None:
