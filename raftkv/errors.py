@@ -7,7 +7,12 @@
     ├── NodeStopped                 the node is shutting down
     ├── ProposalDropped             certainly not appended, so it may be retried
     │   ├── NoLeader
+    │   ├── NotLeader
+    │   ├── LeaderMoving
+    │   ├── ChangeRefused
+    │   ├── BadTransferee
     │   └── TooManyRequests
+    ├── MemberRemoved               this member is no longer of the cluster, for good
     ├── RequestTimedOut             outcome unknown: it may have happened, or still happen
     ├── StorageError                a fault of the disk or of what is on it
     │   ├── StorageCorrupt
@@ -42,6 +47,30 @@ class ProposalDropped(RaftKvError):
 
 class NoLeader(ProposalDropped):
     """No leader is known to this member."""
+
+
+class NotLeader(ProposalDropped):
+    """Only a leader can do this; ``leader`` is the one known, 0 = none."""
+
+    def __init__(self, leader: int) -> None:
+        super().__init__(f"this member does not lead; the leader is {leader:x}" if leader else "no leader")
+        self.leader = leader
+
+
+class LeaderMoving(ProposalDropped):
+    """Leadership is being handed over; whoever leads next can be asked."""
+
+
+class ChangeRefused(ProposalDropped):
+    """The change of the members is not possible, or not now; the text says why."""
+
+
+class BadTransferee(ProposalDropped):
+    """Leadership can only be handed to a voter."""
+
+
+class MemberRemoved(RaftKvError):
+    """This member was removed from the cluster; its data folder is of no more use."""
 
 
 class TooManyRequests(ProposalDropped):

@@ -64,6 +64,9 @@ LEVEL_OF: Mapping[type, str] = {
 }
 """Levels other than info."""
 
+HAND_OVER_SECONDS = 0.5
+"""How long a leader that stops may take to hand its leadership over."""
+
 STOP_SECONDS = 0.5
 """How long requests under way may take to finish when the member stops, and then to be cancelled."""
 
@@ -122,6 +125,8 @@ class Server:
                 await asyncio.wait({node, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+            if not node.done():
+                await self.node.hand_over(HAND_OVER_SECONDS)
             await self.clients.stop(STOP_SECONDS)
             ended = node.done()
             node.cancel()
@@ -183,6 +188,7 @@ async def build(config: Config, log: EventLog) -> Server:
             recovered.hard_state,
             rng=rng,
             election_ticks=config.election_ticks,
+            lease_reads=config.lease_reads,
             emit=log.emit,
         )
         server = Server(config, log)

@@ -3,9 +3,13 @@
 Log lines, scenario files, digests and pages are views of these. An event is a small immutable value
 without a time: whoever records it adds the time and the node. ``Emit`` is how a component tells; it
 must not block and must not raise.
+
+Beside them, off by default, the recorder: one record for each call of a consensus core, in a bounded
+ring. Its fields are bytes and numbers only; ``raftkv.raft.recorded`` writes and replays them.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 
@@ -162,3 +166,50 @@ def _describe_peer(event: PeerUp | PeerDown | PeerRefused | SlowStep, name: Call
 
 def discard(event: Event) -> None:
     """Take an event and do nothing with it: the default for cores driven by hand."""
+
+
+class Record(NamedTuple):
+    """One call of a core: what went in, chance included, and what came out.
+
+    ``sequence`` counts the calls of all members that share a recorder. ``arguments`` and ``effects`` are
+    msgpack. ``digest`` stands for the member's state after the call.
+    """
+
+    sequence: int
+    node_id: int
+    call: str
+    arguments: bytes
+    draws: tuple[int | float, ...]
+    effects: bytes
+    digest: bytes
+
+
+class Recorder:
+    """The last ``capacity`` records of the members that share it; older ones are given up."""
+
+    def __init__(self, capacity: int) -> None:
+        self._ring: deque[Record] = deque(maxlen=capacity)
+        self._next = 1
+
+    @property
+    def given_up(self) -> int:
+        """How many records the ring has lost."""
+        return self._next - 1 - len(self._ring)
+
+    def add(
+        self,
+        node_id: int,
+        call: str,
+        *,
+        arguments: bytes,
+        draws: Iterable[int | float],
+        effects: bytes,
+        digest: bytes,
+    ) -> None:
+        """Keep one call as the next record."""
+        self._ring.append(Record(self._next, node_id, call, arguments, tuple(draws), effects, digest))
+        self._next += 1
+
+    def records(self) -> list[Record]:
+        """Return the records held, in the order of the calls."""
+        return list(self._ring)

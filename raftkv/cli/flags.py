@@ -43,6 +43,7 @@ FLAGS = (
     Flag("election-timeout", "1000", "milliseconds without a leader before an election"),
     Flag("max-txn-ops", "128", "operations allowed in one txn"),
     Flag("max-request-bytes", "1572864", "largest request in bytes"),
+    Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
     Flag("log-level", "info", "debug, info, warning or error"),
     Flag("log-format", "text", "text or json"),
 )

@@ -21,6 +21,9 @@ MAX_REQUEST_BYTES = 32 * 1024 * 1024
 NUMBERS = frozenset({"heartbeat_interval", "election_timeout", "max_request_bytes", "max_txn_ops"})
 """Fields that hold a whole number."""
 
+SWITCHES = frozenset({"lease_reads"})
+"""Fields that are true or false."""
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
@@ -44,6 +47,7 @@ class Config:
     election_timeout: int = 1000
     max_request_bytes: int = 1_572_864
     max_txn_ops: int = 128
+    lease_reads: bool = False
     log_level: str = "info"
     log_format: str = "text"
 
@@ -79,6 +83,8 @@ class Config:
                 values[name] = parse_urls(text)
             elif name in NUMBERS:
                 values[name] = _parse_number(name, text)
+            elif name in SWITCHES:
+                values[name] = _parse_switch(name, text)
             else:
                 values[name] = text
         if "initial_cluster" not in values:
@@ -152,6 +158,12 @@ def _parse_number(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise ConfigError(f"--{name.replace('_', '-')} {text!r}: it has to be a whole number") from None
+
+
+def _parse_switch(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ConfigError(f"--{name.replace('_', '-')} {text!r}: use true or false")
+    return text == "true"
 
 
 def check_url(flag: str, url: str) -> None:

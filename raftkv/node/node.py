@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raftkv.errors import NodeStopped, NoLeader, NoSpace, RaftKvError, TooManyRequests
+from raftkv.errors import (
+    BadTransferee,
+    LeaderMoving,
+    NodeStopped,
+    NoLeader,
+    NoSpace,
+    NotLeader,
+    RaftKvError,
+    TooManyRequests,
+)
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
 from raftkv.mvcc.machine import Machine
 from raftkv.node.barrier import ReadBarrier
@@ -31,10 +40,11 @@ from raftkv.raft import (
     Message,
     PeerEvent,
     Ready,
+    Role,
     Status,
     decode_configuration,
 )
-from raftkv.raft.messages import ForwardProposals
+from raftkv.raft.messages import ForwardProposals, InstallSnapshot
 from raftkv.storage.wal import Wal
 from raftkv.trace import Emit, PeerRefused
 
@@ -99,7 +109,9 @@ class Node:
         self._wake = asyncio.Event()
         self._compacting = asyncio.Event()
         self._applied_index = 0
+        self._ticked_at = loop.time()
         self._led_by = (NO_NODE, 0)
+        self._leadership_changed = asyncio.Event()
         self._stopping = False
         self._recovered_index = core.status().commit_index
         self._recovered = asyncio.Event()
@@ -205,6 +217,26 @@ class Node:
         self._waiters.stop()
         self._barrier.stop()
 
+    async def hand_over(self, seconds: float) -> None:
+        """Before a stop: let the voter that is furthest lead (thesis §3.10), so that writes go on.
+
+        Returns when another member leads, when there is nobody to hand over to, or after ``seconds``.
+        """
+        status = self._core.status()
+        voters = [(p.match_index, m) for m, p in status.peers.items() if m in status.configuration.voters]
+        try:
+            self._core.transfer_leadership(max(voters)[1] if voters else self.member_id)
+        except (NotLeader, BadTransferee):
+            return
+        self._wake.set()
+        try:
+            async with asyncio.timeout(seconds):
+                while voters and self._core.status().role is Role.LEADER:
+                    self._leadership_changed.clear()
+                    await self._leadership_changed.wait()
+        except TimeoutError:
+            return
+
     async def recovered(self) -> None:
         """Return when all that was known to be committed at the start is applied again."""
         await self._recovered.wait()
@@ -217,7 +249,7 @@ class Node:
             self._wake.clear()
             begin = self._loop.time()
             self._take_in()
-            while (ready := self._core.ready()) is not None:
+            while (ready := self._next_ready()) is not None:
                 await self._carry_out(ready)
                 if ready.committed:
                     begin = self._loop.time()  # applying is timed, and sliced, on its own
@@ -229,11 +261,25 @@ class Node:
             self._notice_leader()
             self.steps.took("pump", self._loop.time() - begin)
 
+    def _next_ready(self) -> Ready | None:
+        """Ask the core; a leader that may read by its clock is told the time first (§6.4.1).
+
+        The reads it may serve were all asked before this look at the clock, so a pause after it can
+        not make them stale.
+        """
+        overdue = (self._loop.time() - self._ticked_at) * 1000 >= self.config.heartbeat_interval
+        if self.config.lease_reads and overdue and self._core.status().role is Role.LEADER:
+            self._tick()
+        return self._core.ready()
+
     def _take_in(self) -> None:
         inbox, self._inbox = self._inbox, []
         for message in inbox:
             if isinstance(message, ForwardProposals):
                 self._core.step(self._only_commands(message))
+            elif isinstance(message, InstallSnapshot):
+                # No member of this version gives up log entries, so none sends one.
+                self._emit(PeerRefused(message.source, "a snapshot, which this version can't take"))
             else:
                 self._core.step(message)
         events, self._peer_events = self._peer_events, []
@@ -312,8 +358,8 @@ class Node:
         try:
             self._core.propose(waiter.data)
             waiter.proposed = True
-        except NoLeader:
-            waiter.proposed = False  # proposed when there is a leader, by _notice_leader
+        except (NoLeader, LeaderMoving):
+            waiter.proposed = False  # proposed when there is a leader, by _notice_leader or the clock
         self._wake.set()
 
     def _leadership(self) -> tuple[int, int]:
@@ -329,6 +375,7 @@ class Node:
         if led_by == self._led_by:
             return
         self._led_by = led_by
+        self._leadership_changed.set()
         if led_by[0] == NO_NODE:
             return
         self._propose_all_again()
@@ -356,7 +403,7 @@ class Node:
             late = self._loop.time() - due
             self.steps.took("loop", late)
             due = self._loop.time() + interval - min(late, interval)
-            self._core.tick()
+            self._tick()
             self._waiters.expire()
             self._barrier.tick()
             if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
@@ -364,6 +411,13 @@ class Node:
                     if not waiter.proposed:
                         self._propose_again(waiter)
             self._wake.set()
+
+    def _tick(self) -> None:
+        """Tick once, and say how many intervals really passed: a lease must not outlive a stall."""
+        interval = self.config.heartbeat_interval / 1000
+        passed = int((self._loop.time() - self._ticked_at) / interval)
+        self._ticked_at += passed * interval
+        self._core.tick(passed)
 
     async def _compact(self) -> None:
         """Remove in slices what a compaction let go."""

@@ -13,12 +13,16 @@ from raftkv.raft.messages import Message
 from raftkv.raft.ready import ReadState, Ready, Write
 from raftkv.raft.types import (
     NO_NODE,
+    Change,
+    ChangeKind,
     Configuration,
     Entry,
     EntryKind,
     HardState,
+    Part,
     PeerEvent,
     Role,
+    Snapshot,
     Status,
 )
 from raftkv.trace import Emit, discard
@@ -28,16 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_NODE",
+    "Change",
+    "ChangeKind",
     "Configuration",
     "Consensus",
     "Entry",
     "EntryKind",
     "HardState",
     "Message",
+    "Part",
     "PeerEvent",
     "ReadState",
     "Ready",
     "Role",
+    "Snapshot",
     "Status",
     "Write",
     "bootstrap_entry",
@@ -52,8 +60,19 @@ def make_core(
     hard_state: HardState,
     *,
     rng: "Random",
+    snapshot: Snapshot | None = None,
     election_ticks: int = 10,
+    lease_reads: bool = False,
     emit: Emit = discard,
 ) -> Consensus:
-    """Return the reference core for one member, from what its log held."""
-    return Raft(node_id, entries, hard_state, rng=rng, election_ticks=election_ticks, emit=emit)
+    """Return the reference core for one member, from what its disk held."""
+    return Raft(
+        node_id,
+        entries,
+        hard_state,
+        rng=rng,
+        snapshot=snapshot,
+        election_ticks=election_ticks,
+        lease_reads=lease_reads,
+        emit=emit,
+    )

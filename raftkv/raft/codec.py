@@ -22,15 +22,18 @@ from raftkv.raft.messages import (
     ForwardProposals,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     PreVoteReply,
     ReadIndex,
     ReadIndexReply,
+    RemovedNotice,
     RequestPreVote,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
-from raftkv.raft.types import Entry, EntryKind
+from raftkv.raft.types import Configuration, Entry, EntryKind, Snapshot
 
 TAGS: Final[dict[type[Message], int]] = {
     RequestPreVote: 1,
@@ -44,6 +47,9 @@ TAGS: Final[dict[type[Message], int]] = {
     ForwardProposals: 9,
     ReadIndex: 10,
     ReadIndexReply: 11,
+    InstallSnapshot: 12,
+    TimeoutNow: 13,
+    RemovedNotice: 14,
 }
 
 MAX_ITEMS: Final = 131_072
@@ -148,6 +154,15 @@ def _read_entries(unpacker: Any) -> tuple[Entry, ...]:
     return tuple([_entry(unpacker.unpack()) for _ in range(_read_length(unpacker))])
 
 
+def _read_snapshot(unpacker: Any) -> Snapshot:
+    if unpacker.read_array_header() != len(Snapshot._fields):
+        raise _Malformed("not a snapshot")
+    index, term = _read_integer(unpacker), _read_integer(unpacker)
+    if unpacker.read_array_header() != len(Configuration._fields):
+        raise _Malformed("not a configuration")
+    return Snapshot(index, term, Configuration(*[_read_integers(unpacker) for _ in Configuration._fields]))
+
+
 def _entry(value: Any) -> Entry:
     if type(value) is not tuple or len(value) != _ENTRY_FIELDS:
         raise _Malformed(f"{_show(value)} is not an entry")
@@ -182,6 +197,8 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "source": _read_member,
     "target": _read_member,
     "granted": _read_boolean,
+    "transfer": _read_boolean,
+    "snapshot": _read_snapshot,
     "success": _read_boolean,
     "entries": _read_entries,
     "commands": _read_byte_strings,

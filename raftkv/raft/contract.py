@@ -10,26 +10,34 @@ The loop of a host is::
         apply(ready.committed)        # then:  core.applied(last index)
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from raftkv.raft.messages import Message
 from raftkv.raft.ready import Ready
-from raftkv.raft.types import PeerEvent, Status
+from raftkv.raft.types import Change, Part, PeerEvent, Snapshot, Status
 
 
 class Consensus(Protocol):
     """One member's consensus core."""
 
-    def tick(self) -> None:
-        """Let one heartbeat interval pass."""
+    parts: ClassVar[frozenset[Part]]
+    """What this core has beyond figure 3.1."""
+
+    def tick(self, intervals: int = 1) -> None:
+        """Let one heartbeat interval pass for elections and heartbeats.
+
+        ``intervals`` is how many really passed since the call before: ticks that a stall swallowed are
+        dropped, but a lease must know of them.
+        """
 
     def step(self, message: Message) -> None:
-        """Take a message that arrived for this member."""
+        """Take a message that arrived for this member. Raises ``MemberRemoved``: stop for good."""
 
     def propose(self, data: bytes) -> None:
         """Append a command, or send it to the leader.
 
-        Raises ``NoLeader`` or ``TooManyRequests``: then the command certainly was not appended.
+        Raises ``NoLeader``, ``LeaderMoving`` or ``TooManyRequests``: then the command certainly was
+        not appended.
         Returning promises nothing: only the entry in ``Ready.committed`` does.
         """
 
@@ -38,6 +46,19 @@ class Consensus(Protocol):
 
         The answer, if one comes, is a ``ReadState`` with this context; ask again under a new context
         when none came. Raises ``NoLeader``.
+        """
+
+    def propose_change(self, change: Change, context: bytes) -> None:
+        """Append a configuration change, on the leader; ``context`` is the state machine's.
+
+        Raises ``NotLeader``, ``ChangeRefused`` (thesis §4.1: one at a time, after an entry of this term
+        is committed, never a removed id again, a learner only when it has caught up).
+        """
+
+    def transfer_leadership(self, target: int) -> None:
+        """Hand leadership to a voter (thesis §3.10); given up after an election time-out.
+
+        Raises ``NotLeader``, ``BadTransferee``.
         """
 
     def report(self, peer: int, event: PeerEvent) -> None:
@@ -51,6 +72,13 @@ class Consensus(Protocol):
 
     def applied(self, index: int) -> None:
         """Take note that every committed entry up to ``index`` is applied."""
+
+    def compacted(self, snapshot: Snapshot, first_index: int) -> None:
+        """Take note that a durable snapshot stands for the log up to its index.
+
+        Entries below ``first_index`` (at most the one after the snapshot) are given up; those from
+        there on stay for followers that are a little behind.
+        """
 
     def status(self) -> Status:
         """Return the member as seen from outside."""

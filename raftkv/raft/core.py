@@ -8,40 +8,57 @@ Two rules for this file. First: nothing here waits, sleeps, draws chance (but fr
 ``Random``) or touches a disk or a socket; whatever is to be done leaves through ``ready``. Second: a
 message goes through ``_send``, which decides whether it may leave before the next Write is durable.
 
-Always on: PreVote (§9.6), CheckQuorum and leader stickiness (§6.2, §4.2.3).
+Always on: PreVote (§9.6), CheckQuorum and leader stickiness (§6.2, §4.2.3). An option, off by default:
+reads under the leader's lease (§6.4.1), which rest on a bound for clock drift.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from raftkv.errors import NoLeader, TooManyRequests
+from raftkv.errors import (
+    BadTransferee,
+    ChangeRefused,
+    LeaderMoving,
+    MemberRemoved,
+    NoLeader,
+    NotLeader,
+    TooManyRequests,
+)
 from raftkv.raft.log import RaftLog
-from raftkv.raft.membership import latest_configuration
+from raftkv.raft.membership import ConfigurationHistory, changed, encode_configuration
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     ForwardProposals,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     PreVoteReply,
     ReadIndex,
     ReadIndexReply,
+    RemovedNotice,
     RequestPreVote,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
-from raftkv.raft.progress import Progress
+from raftkv.raft.progress import Progress, ProgressState
 from raftkv.raft.quorum import VoteResult, acknowledged_by_majority, is_majority, vote_result
-from raftkv.raft.reads import ReadQueue
+from raftkv.raft.reads import LeaderLease, ReadQueue, ReadRequest
 from raftkv.raft.ready import ReadState, Ready, Write
 from raftkv.raft.types import (
     NO_NODE,
+    Change,
+    ChangeKind,
+    Configuration,
     Entry,
     EntryKind,
     HardState,
+    Part,
     PeerEvent,
     Role,
+    Snapshot,
     Status,
 )
 from raftkv.trace import Emit, LeaderChanged, LogTruncated, RoleChanged, VoteCast, discard
@@ -52,6 +69,9 @@ if TYPE_CHECKING:
 MAX_APPEND_BYTES = 1024 * 1024
 """Entry data in one AppendEntries, and in one batch of committed entries."""
 
+MAX_APPEND_ENTRIES = 2048
+"""Entries in one AppendEntries, and commands in one ForwardProposals: tiny ones cost time, not bytes."""
+
 MAX_COMMITTED_ENTRIES = 256
 """Committed entries in one Ready, so that no step of the host grows long."""
 
@@ -59,8 +79,17 @@ MAX_UNCOMMITTED_BYTES = 64 * 1024 * 1024
 """Entry data a leader holds uncommitted before it refuses more proposals."""
 
 
+CAUGHT_UP = 0.9
+"""A learner is promoted when it holds this share of the leader's log (as etcd)."""
+
+PATIENCE = 10
+"""Election time-outs until a snapshot on its way is sent again, or a removed peer is let go."""
+
+
 class Raft:
     """One member's core; fulfils ``raftkv.raft.contract.Consensus``."""
+
+    parts: ClassVar[frozenset[Part]] = frozenset(Part)
 
     def __init__(
         self,
@@ -69,26 +98,30 @@ class Raft:
         hard_state: HardState,
         *,
         rng: "Random",
+        snapshot: Snapshot | None = None,
         election_ticks: int = 10,
+        lease_reads: bool = False,
         emit: Emit = discard,
     ) -> None:
-        """Start from what the log held; ``entries`` begin with the bootstrap configuration."""
+        """Start from what the disk held: ``entries`` begin after ``snapshot``, or at index 1."""
         self.node_id = node_id
         self.election_ticks = election_ticks
         self._rng = rng
         self._emit = emit
         # Persistent state (figure 3.1), with what of it is on disk.
-        self.log = RaftLog(entries)
+        base = snapshot or Snapshot(0, 0, Configuration(()))
+        self.snapshot = snapshot
+        self.log = RaftLog(entries, base.index, base.term)
+        self.configurations = ConfigurationHistory(base.index, base.configuration, entries)
         self.current_term = hard_state.term
         self.voted_for = hard_state.vote
         self._durable = hard_state
         self._handed_over = hard_state
         self._in_flight: list[tuple[int, HardState]] = []
         # Volatile state.
-        self.configuration = latest_configuration(entries)
-        self.commit_index = min(hard_state.commit, self.log.last_index)
-        self.applied_index = 0
-        self._committed_out = 0
+        self.commit_index = max(base.index, min(hard_state.commit, self.log.last_index))
+        self.applied_index = base.index
+        self._committed_out = base.index
         self.role = Role.FOLLOWER
         self.leader = NO_NODE
         self._election_elapsed = 0
@@ -97,6 +130,12 @@ class Raft:
         # Volatile state of a leader.
         self.progress: dict[int, Progress] = {}
         self.reads = ReadQueue()
+        self.lease = LeaderLease(election_ticks)
+        self.transferee = NO_NODE
+        self._lease_reads = lease_reads
+        self._lease_void = False
+        self._promised = lease_reads  # to give no vote: what we answered may be part of a lease
+        self._leaving: dict[int, int] = {}  # removed peer -> index of the change that removed it
         self._uncommitted_bytes = 0
         # Effects waiting for ready().
         self._write_number = 0
@@ -105,9 +144,14 @@ class Raft:
         self._read_states: list[ReadState] = []
         self._forward_commands: list[bytes] = []
         self._forward_reads: list[int] = []
+        self._restored: Snapshot | None = None
         self._configuration_changed = True
         self._hint_due = False
-        self._handlers: dict[type, Callable[[Any], None]] = {
+        self._handlers = self._handler_table()
+        self.reset_election_timer()
+
+    def _handler_table(self) -> dict[type, Callable[[Any], None]]:
+        return {
             RequestPreVote: self.on_request_pre_vote,
             PreVoteReply: self.on_pre_vote_reply,
             RequestVote: self.on_request_vote,
@@ -116,30 +160,45 @@ class Raft:
             AppendEntriesReply: self.on_append_reply,
             Heartbeat: self.on_heartbeat,
             HeartbeatReply: self.on_heartbeat_reply,
+            InstallSnapshot: self.on_install_snapshot,
+            TimeoutNow: self.on_timeout_now,
+            RemovedNotice: self.on_removed_notice,
             ForwardProposals: self.on_forward_proposals,
             ReadIndex: self.on_read_index,
             ReadIndexReply: self.on_read_index_reply,
         }
-        self.reset_election_timer()
 
     # ---------------------------------------------------------------- all servers
 
-    def tick(self) -> None:
-        """Let one heartbeat interval pass."""
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in force: the last one appended (§4.1)."""
+        return self.configurations.latest
+
+    def tick(self, intervals: int = 1) -> None:
+        """Let a heartbeat interval pass; ``intervals`` really did, for the sake of the lease."""
         self._election_elapsed += 1
+        self.lease.passed(intervals)
+        self._promised = self._promised and self._election_elapsed < self.election_ticks
         self._hint_due = self.commit_index > self._handed_over.commit
         if self.role is Role.LEADER:
             self.send_heartbeats()
+            self.lose_patience()
             if self._election_elapsed >= self.election_ticks:
                 self._election_elapsed = 0
+                self.transferee = NO_NODE  # §3.10: the target did not take over in time
                 self.check_quorum()
         elif self._election_elapsed >= self._election_timeout:
             self.on_election_timeout()
 
     def step(self, message: Message) -> None:
-        """Take a message that arrived for this member."""
-        if message.source not in self.progress and message.source not in self.configuration.voters:
-            return  # a stranger: not of this configuration
+        """Take a message that arrived for this member.
+
+        Who sent it need not be in our configuration: ours may be the one that is behind (§4.1).
+        """
+        if message.source not in self.progress and self.is_removed(message.source):
+            self._send(RemovedNotice(self.node_id, message.source, self.current_term))
+            return
         if message.term > self.current_term and not self.on_higher_term(message):
             return
         if message.term < self.current_term and not self.on_lower_term(message):
@@ -157,9 +216,9 @@ class Raft:
             return True
         if isinstance(message, PreVoteReply) and message.granted:
             return True
-        if isinstance(message, RequestVote) and self.hears_leader():
+        if isinstance(message, RequestVote) and self.hears_leader() and not message.transfer:
             return False
-        leads = isinstance(message, AppendEntries | Heartbeat)
+        leads = isinstance(message, AppendEntries | Heartbeat | InstallSnapshot | TimeoutNow)
         self.become_follower(message.term, message.source if leads else NO_NODE)
         return True
 
@@ -173,14 +232,14 @@ class Raft:
         match message:
             case AppendEntries():
                 self._send_append_reply(message.source, message.prev_index, success=False)
-            case Heartbeat():
+            case Heartbeat() | InstallSnapshot():
                 self._send(HeartbeatReply(self.node_id, message.source, term, 0))
             case RequestVote():
                 self._send(RequestVoteReply(self.node_id, message.source, term, granted=False))
             case RequestPreVote():
                 self._send(PreVoteReply(self.node_id, message.source, term, granted=False))
-            case ForwardProposals() | ReadIndex():
-                return True  # who asks may be behind; the answer carries our term
+            case ForwardProposals() | ReadIndex() | RemovedNotice():
+                return True  # true, or to be answered, in any term
             case _:
                 pass
         return False
@@ -194,6 +253,7 @@ class Raft:
             self.reset_election_timer()
         self.progress = {}
         self.reads = ReadQueue()
+        self.transferee = NO_NODE
         self._votes = {}
         self._change_role(Role.FOLLOWER)
         self._change_leader(leader)
@@ -205,6 +265,8 @@ class Raft:
 
     def hears_leader(self) -> bool:
         """§4.2.3, §6.2: whether a leader was heard within the least election time-out."""
+        if self._promised:
+            return True  # §6.4.1: we do not know what we promised before the restart
         return self.leader != NO_NODE and self._election_elapsed < self.election_ticks
 
     def report(self, peer: int, event: PeerEvent) -> None:
@@ -212,18 +274,25 @@ class Raft:
         progress = self.progress.get(peer)
         if progress is None:
             return
-        if event is PeerEvent.UNREACHABLE and progress.replicating:
-            progress.probe_from(progress.match_index + 1)
-        elif event is PeerEvent.CONNECTED:
+        if event is PeerEvent.CONNECTED:
             progress.probe_sent = False
+        elif progress.state is not ProgressState.PROBE:
+            progress.probe_from(progress.match_index + 1)
 
     # ---------------------------------------------------------------- elections (§3.4, §9.6)
 
     def on_election_timeout(self) -> None:
         """§3.4: no leader was heard for long enough; a voter asks whether it could win."""
         self.reset_election_timer()
-        if self.node_id in self.configuration.voters:
+        if self.may_campaign():
             self.pre_vote()
+        else:
+            self._change_leader(NO_NODE)  # lest it refuses its vote to those who may
+
+    def may_campaign(self) -> bool:
+        """§4.2.2: a voter may, and so may who is being removed, until that is committed."""
+        committed = self.configurations.at(self.commit_index)
+        return self.node_id in self.configuration.voters or self.node_id in committed.voters
 
     def pre_vote(self) -> None:
         """§9.6: ask for votes in the next term without changing anything, so as not to disturb."""
@@ -235,7 +304,7 @@ class Raft:
             self._send(RequestPreVote(self.node_id, peer, self.current_term + 1, last_index, last_term))
         self._count_vote(self.node_id, granted=True)
 
-    def campaign(self) -> None:
+    def campaign(self, *, transfer: bool = False) -> None:
         """§3.4: a new term, the own vote, and a request for everybody else's."""
         self.current_term += 1
         self.voted_for = self.node_id
@@ -243,7 +312,7 @@ class Raft:
         self._votes = {}
         last_index, last_term = self.log.last_index, self.log.last_term
         for peer in self._other_voters():
-            self._send(RequestVote(self.node_id, peer, self.current_term, last_index, last_term))
+            self._send(RequestVote(self.node_id, peer, self.current_term, last_index, last_term, transfer))
         self._count_vote(self.node_id, granted=True)
 
     def on_request_pre_vote(self, message: RequestPreVote) -> None:
@@ -259,7 +328,7 @@ class Raft:
 
     def on_request_vote(self, message: RequestVote) -> None:
         """§3.4: vote first come, first served, at most once a term."""
-        granted = self.grant_vote(message)
+        granted = self.grant_vote(message) and (message.transfer or not self._promised)
         if granted:
             self.voted_for = message.source
             self.reset_election_timer()
@@ -302,7 +371,10 @@ class Raft:
         self._change_leader(self.node_id)
         self._election_elapsed = 0
         self.progress = {peer: Progress(self.log.last_index + 1) for peer in self._peers()}
+        self._leaving = {}
         self.reads = ReadQueue()
+        self.lease, self._lease_void = LeaderLease(self.election_ticks), False
+        self.transferee = NO_NODE
         self._uncommitted_bytes = 0
         self._append(EntryKind.NOOP, b"")
         self.send_heartbeats()
@@ -320,6 +392,8 @@ class Raft:
     def propose(self, data: bytes) -> None:
         """Append a command (leader), or pass it to the leader (§6.2)."""
         if self.role is Role.LEADER:
+            if self.transferee != NO_NODE:
+                raise LeaderMoving(f"leadership is on its way to {self.transferee:x}")
             if self._uncommitted_bytes and self._uncommitted_bytes + len(data) > MAX_UNCOMMITTED_BYTES:
                 raise TooManyRequests(f"{self._uncommitted_bytes} bytes wait to be committed")
             self._append(EntryKind.COMMAND, data)
@@ -335,15 +409,23 @@ class Raft:
         try:
             for data in message.commands:
                 self.propose(data)
-        except TooManyRequests:
+        except (LeaderMoving, TooManyRequests):
             return  # dropped as on the wire: who proposed them does not know their outcome
 
     def _append(self, kind: EntryKind, data: bytes) -> None:
-        self.log.append(Entry(self.current_term, self.log.last_index + 1, kind, data))
+        entry = Entry(self.current_term, self.log.last_index + 1, kind, data)
+        self.log.append(entry)
         self._uncommitted_bytes += len(data)
+        if self.configurations.append(entry):
+            self._configuration_changed = True
 
     def replicate(self, peer: int, progress: Progress) -> None:
-        """§3.5, §10.2.1: send what the peer lacks, ahead of acknowledgements, and the commit index."""
+        """§3.5, §10.2.2: send what the peer lacks, ahead of acknowledgements, and the commit index."""
+        if progress.state is ProgressState.SNAPSHOT:
+            return
+        if self.log.term(progress.next_index - 1) is None:
+            self.send_snapshot(peer, progress)
+            return
         while progress.may_send and progress.next_index <= self.log.last_index:
             self.send_append(peer, progress)
             if not progress.replicating:
@@ -358,7 +440,8 @@ class Raft:
         assert prev_term is not None, f"{progress} is outside {self.log}"
         entries: list[Entry] = []
         if with_entries:
-            entries = self.log.slice(progress.next_index, self.log.last_index, MAX_APPEND_BYTES)
+            high = min(self.log.last_index, prev_index + MAX_APPEND_ENTRIES)
+            entries = self.log.slice(progress.next_index, high, MAX_APPEND_BYTES)
         self._send(
             AppendEntries(
                 self.node_id,
@@ -377,6 +460,10 @@ class Raft:
     def on_append_entries(self, message: AppendEntries) -> None:
         """§3.5: take the leader's entries if the logs agree right before them."""
         self.follow(message.source)
+        if message.prev_index < self.log.first_index - 1:
+            # From before our snapshot: all that it stands for is committed, so it agrees.
+            self._send_append_reply(message.source, self.commit_index, success=True)
+            return
         if not self.check_previous(message.prev_index, message.prev_term):
             hint = self.log.last_index_not_above(message.prev_index, message.prev_term)
             self._send_append_reply(message.source, message.prev_index, success=False, hint=hint)
@@ -398,6 +485,7 @@ class Raft:
         if self.role is not Role.FOLLOWER:
             self.become_follower(self.current_term, leader)
         self._election_elapsed = 0
+        self._promised = self._lease_reads  # §6.4.1: also when we hear of a higher term meanwhile
         self._change_leader(leader)
 
     def check_previous(self, prev_index: int, prev_term: int) -> bool:
@@ -414,6 +502,8 @@ class Raft:
                 self.truncate_from(entry.index)
             for new in entries[position:]:
                 self.log.append(new)
+                if self.configurations.append(new):
+                    self._configuration_changed = True
             return
 
     def truncate_from(self, index: int) -> None:
@@ -421,6 +511,8 @@ class Raft:
         assert index > self.commit_index, f"entry {index} is committed (to {self.commit_index})"
         self._emit(LogTruncated(index, self.current_term))
         self.log.truncate_from(index)
+        if self.configurations.truncate_from(index):
+            self._configuration_changed = True  # §4.1: back to the one before
         # An acknowledgement still waiting for the next Write would promise what is gone now.
         self._after = [
             message
@@ -439,8 +531,12 @@ class Raft:
             return
         if not message.success:
             progress.refused(message.index, self.backup_next_index(message))
-        elif progress.acknowledged(message.index):
+            return
+        if progress.acknowledged(message.index):
             self.advance_commit()
+        if self.role is Role.LEADER:
+            self.finish_transfer(message.source)
+            self.let_go(message.source)
 
     def backup_next_index(self, message: AppendEntriesReply) -> int:
         """§3.5 (end): skip all that can't match, by the term at the peer's hint."""
@@ -448,6 +544,8 @@ class Raft:
 
     def send_heartbeats(self) -> None:
         """§3.4, §6.4: keep the others from electing, and carry the round that reads wait for."""
+        self.reads.round += 1
+        self.lease.sent(self.reads.round)
         for peer, progress in self.progress.items():
             # A peer's log may still differ beyond what it acknowledged.
             commit = min(self.commit_index, progress.match_index)
@@ -467,9 +565,153 @@ class Raft:
         progress.confirmed_round = max(progress.confirmed_round, message.round)
         self.release_reads()
         progress.probe_sent = False
-        if progress.replicating and progress.match_index < self.log.last_index:
+        lags = progress.match_index < self.log.last_index
+        if progress.replicating and lags and self.log.term(progress.next_index - 1) is not None:
             # If what is under way was lost, the peer refuses this and is probed again.
             self.send_append(message.source, progress, with_entries=False)
+
+    # ---------------------------------------------------------------- snapshots (§5)
+
+    def compacted(self, snapshot: Snapshot, first_index: int) -> None:
+        """§5.1: a durable snapshot stands for the log up to its index; give up what is before."""
+        assert snapshot.index <= self.applied_index, f"{snapshot} is ahead of {self.applied_index}"
+        assert first_index <= snapshot.index + 1, f"entry {first_index} is after {snapshot}"
+        if self.snapshot is not None and snapshot.index < self.snapshot.index:
+            return  # one that a leader sent came first, and is newer
+        self.snapshot = snapshot
+        self.log.compact(first_index)
+        self.configurations.compact(first_index - 1)
+
+    def send_snapshot(self, peer: int, progress: Progress) -> None:
+        """§5.3: the peer lacks what the log no longer has."""
+        assert self.snapshot is not None, f"{progress} is outside {self.log}"
+        self._send(InstallSnapshot(self.node_id, peer, self.current_term, self.snapshot))
+        progress.snapshot_sent(self.snapshot.index, PATIENCE * self.election_ticks)
+
+    def on_install_snapshot(self, message: InstallSnapshot) -> None:
+        """§5.3: take a snapshot that is ahead of us; of one that is not, tell what we have."""
+        self.follow(message.source)
+        snapshot = message.snapshot
+        if snapshot.index > self.commit_index:
+            if self.log.term(snapshot.index) == snapshot.term:
+                self.follow_commit(snapshot.index, snapshot.index)  # §5.3: what follows it stays
+            else:
+                self.install_snapshot(snapshot)
+        index = max(snapshot.index, self.commit_index)
+        self._send_append_reply(message.source, index, success=True)
+
+    def install_snapshot(self, snapshot: Snapshot) -> None:
+        """§5.3: the whole log gives way to the snapshot, and so does the configuration."""
+        self.log.restore(snapshot, self.commit_index)
+        self.configurations = ConfigurationHistory(snapshot.index, snapshot.configuration, ())
+        self.snapshot = self._restored = snapshot
+        self.commit_index = self._committed_out = snapshot.index
+        self._after = [m for m in self._after if not isinstance(m, AppendEntriesReply)]
+        self._configuration_changed = True
+
+    def lose_patience(self) -> None:
+        """Send a snapshot again that did not arrive in time; let go of removed peers that are silent."""
+        for peer, progress in list(self.progress.items()):
+            if progress.patience == 0:
+                continue
+            progress.patience -= 1
+            if progress.patience == 0 and peer in self._leaving:
+                self._forget(peer)
+            elif progress.patience == 0 and progress.state is ProgressState.SNAPSHOT:
+                progress.probe_from(progress.match_index + 1)
+
+    # ---------------------------------------------------------------- membership (§4)
+
+    def propose_change(self, change: Change, context: bytes) -> None:
+        """§4.1: one single-server change at a time, in force as soon as it is appended."""
+        if self.role is not Role.LEADER:
+            raise NotLeader(self.leader)
+        if self.transferee != NO_NODE:
+            raise LeaderMoving(f"leadership is on its way to {self.transferee:x}")
+        self.check_change(change)
+        before = self.configuration
+        configuration = changed(before, change)
+        self._append(EntryKind.CONFIGURATION, encode_configuration(configuration, context))
+        self.follow_configuration(before, configuration)
+        self.advance_commit()
+
+    def check_change(self, change: Change) -> None:
+        """§4.1, and the fix of 2015: when a change must wait. Raises ChangeRefused."""
+        if self.configurations.latest_index > self.commit_index:
+            raise ChangeRefused("another change of the members is not committed yet")
+        if not self.may_read():
+            raise ChangeRefused("the leader has not committed an entry of its term yet")
+        if change.kind is ChangeKind.PROMOTE and change.member in self.progress:
+            match_index = self.progress[change.member].match_index
+            if match_index < CAUGHT_UP * self.log.last_index:
+                raise ChangeRefused(f"learner {change.member:x} is at {match_index}: not caught up")
+
+    def follow_configuration(self, before: Configuration, after: Configuration) -> None:
+        """§4.1, §4.2: track new members; keep telling a removed one until it knows."""
+        for member in after.members:
+            if member not in before.members and member != self.node_id:
+                self.progress[member] = Progress(self.log.last_index)
+                self.progress[member].recently_active = True
+        for member in before.members:
+            if member not in after.members and member != self.node_id:
+                self._leaving[member] = self.configurations.latest_index
+                self.progress[member].patience = PATIENCE * self.election_ticks
+
+    def let_go(self, peer: int) -> None:
+        """§4.2.3: a removed peer that has heard of the commit of its removal needs us no more."""
+        removal = self._leaving.get(peer)
+        if removal is not None:
+            progress = self.progress[peer]
+            if progress.match_index >= removal and progress.commit_sent >= removal:
+                self._forget(peer)
+
+    def _forget(self, peer: int) -> None:
+        del self.progress[peer]
+        del self._leaving[peer]
+
+    def is_removed(self, member: int) -> bool:
+        """Whether a *committed* change removed the member: one that is not may still be rolled back."""
+        removed = self.configuration.removed
+        return member in removed and member in self.configurations.at(self.commit_index).removed
+
+    def on_removed_notice(self, message: RemovedNotice) -> None:
+        """§4.2.3: the others go on without us, for good."""
+        raise MemberRemoved(f"member {self.node_id:x} was removed from the cluster")
+
+    def leave_when_removed(self) -> None:
+        """§4.2.2: a leader that is not of the committed configuration hands over and steps down."""
+        committed = self.configurations.latest_index <= self.commit_index
+        if committed and self.node_id not in self.configuration.voters:
+            voters = self._other_voters()
+            best = max(voters, key=lambda voter: self.progress[voter].match_index)
+            self._send(TimeoutNow(self.node_id, best, self.current_term))
+            self.become_follower(self.current_term, NO_NODE)
+
+    # ---------------------------------------------------------------- leadership transfer (§3.10)
+
+    def transfer_leadership(self, target: int) -> None:
+        """§3.10: take no more proposals, bring the target up to date, then let it stand."""
+        if self.role is not Role.LEADER:
+            raise NotLeader(self.leader)
+        if target == self.node_id:
+            return
+        if target not in self.configuration.voters:
+            raise BadTransferee(f"member {target:x} is not a voter")
+        self.transferee = target
+        self._election_elapsed = 0
+        self._lease_void = True  # also later: a TimeoutNow that is late still overrides stickiness
+        self.finish_transfer(target)
+
+    def finish_transfer(self, peer: int) -> None:
+        """§3.10: once the target's log is as ours, it may stand without waiting."""
+        if peer == self.transferee and self.progress[peer].match_index == self.log.last_index:
+            self._send(TimeoutNow(self.node_id, peer, self.current_term))
+
+    def on_timeout_now(self, message: TimeoutNow) -> None:
+        """§3.10: stand at once; our leader wants it, so no pre-vote and no stickiness."""
+        if self.role is not Role.LEADER and self.may_campaign():
+            self.reset_election_timer()
+            self.campaign(transfer=True)
 
     # ---------------------------------------------------------------- commitment (§3.6)
 
@@ -481,6 +723,7 @@ class Raft:
                 self._uncommitted_bytes -= len(entry.data)
             self._uncommitted_bytes = max(0, self._uncommitted_bytes)
             self.commit_index = index
+            self.leave_when_removed()
 
     def _durable_at(self, voter: int) -> int:
         """Up to where ``voter``'s disk holds our log; a leader counts itself after its own fsync."""
@@ -514,27 +757,34 @@ class Raft:
 
     def start_read_round(self) -> None:
         """§6.4 steps 2 and 3: take the commit index, then have a majority confirm us."""
-        if self.reads.may_start and self.may_read():
+        if not self.may_read():
+            return
+        if self.may_read_under_lease():
+            for request in self.reads.take_waiting():
+                self._release(request, self.commit_index)
+        elif self.reads.may_start:
             self.reads.start(self.commit_index)
             self.send_heartbeats()
             self.release_reads()
 
+    def may_read_under_lease(self) -> bool:
+        """§6.4.1: whether no other leader can exist yet, by the clocks (option, off by default)."""
+        return self._lease_reads and not self._lease_void and self.lease.holds
+
     def release_reads(self) -> None:
         """§6.4 step 3: a majority answered the round."""
         confirmed = acknowledged_by_majority(self.configuration.voters, self._confirmed_by)
+        self.lease.confirmed(confirmed)
         for request in self.reads.confirm(confirmed):
-            if request.source == NO_NODE:
-                self._read_states += [ReadState(c, self.reads.index) for c in request.contexts]
-            else:
-                self._send(
-                    ReadIndexReply(
-                        self.node_id,
-                        request.source,
-                        self.current_term,
-                        request.contexts,
-                        self.reads.index,
-                    )
-                )
+            self._release(request, self.reads.index)
+
+    def _release(self, request: ReadRequest, index: int) -> None:
+        if request.source == NO_NODE:
+            self._read_states += [ReadState(context, index) for context in request.contexts]
+        else:
+            self._send(
+                ReadIndexReply(self.node_id, request.source, self.current_term, request.contexts, index)
+            )
 
     def _confirmed_by(self, voter: int) -> int:
         if voter == self.node_id:
@@ -582,7 +832,10 @@ class Raft:
             commit_index=self.commit_index,
             applied_index=self.applied_index,
             log=self.log,
+            snapshot=self.snapshot,
             configuration=self.configuration,
+            configuration_index=self.configurations.latest_index,
+            transferee=self.transferee,
             peers={peer: progress.status() for peer, progress in self.progress.items()},
         )
 
@@ -593,8 +846,7 @@ class Raft:
             for peer, progress in self.progress.items():
                 self.replicate(peer, progress)
         if self.leader not in (NO_NODE, self.node_id):
-            if self._forward_commands:
-                commands = tuple(self._forward_commands)
+            for commands in in_batches(self._forward_commands):
                 self._send(ForwardProposals(self.node_id, self.leader, self.current_term, commands))
             if self._forward_reads:
                 contexts = tuple(self._forward_reads)
@@ -625,17 +877,18 @@ class Raft:
 
     def _next_write(self) -> Write | None:
         hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
-        changed = hard_state[:2] != self._handed_over[:2] or self._hint_due
-        if not (changed or self._after or self.log.has_unwritten):
+        moved = hard_state[:2] != self._handed_over[:2] or self._hint_due
+        restored, self._restored = self._restored, None
+        if not (moved or restored or self._after or self.log.has_unwritten):
             return None
         self._write_number += 1
         truncate_from, entries = self.log.hand_over(self._write_number)
-        stored = hard_state if changed or truncate_from or entries else None
+        stored = hard_state if moved or restored or truncate_from or entries else None
         after, self._after = tuple(self._after), []
         if stored is not None:
             self._handed_over, self._hint_due = stored, False
             self._in_flight.append((self._write_number, stored))
-        return Write(self._write_number, stored, truncate_from, entries, after)
+        return Write(self._write_number, stored, truncate_from, entries, after, restored)
 
     def _next_committed(self) -> list[Entry]:
         """Take the next committed entries, as far as they are durable here."""
@@ -649,8 +902,7 @@ class Raft:
     # ---------------------------------------------------------------- helpers
 
     def _peers(self) -> list[int]:
-        members = (*self.configuration.voters, *self.configuration.learners)
-        return [member for member in members if member != self.node_id]
+        return [member for member in self.configuration.members if member != self.node_id]
 
     def _other_voters(self) -> list[int]:
         return [voter for voter in self.configuration.voters if voter != self.node_id]
@@ -664,3 +916,16 @@ class Raft:
         if leader != self.leader:
             self.leader = leader
             self._emit(LeaderChanged(leader, self.current_term))
+
+
+def in_batches(commands: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """Cut ``commands`` into batches that fit one message, at least one command in each."""
+    batches: list[list[bytes]] = []
+    room = 0
+    for command in commands:
+        room -= len(command)
+        if not batches or room < 0 or len(batches[-1]) == MAX_APPEND_ENTRIES:
+            batches.append([])
+            room = MAX_APPEND_BYTES - len(command)
+        batches[-1].append(command)
+    return [tuple(batch) for batch in batches]

@@ -12,9 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from raftkv.raft.ledger import Ledger, Received, Started, Step, vote_in
-from raftkv.raft.messages import AppendEntriesReply, PreVoteReply, RequestPreVote, RequestVote
+from raftkv.raft.messages import (
+    AppendEntriesReply,
+    InstallSnapshot,
+    PreVoteReply,
+    RemovedNotice,
+    RequestPreVote,
+    RequestVote,
+)
 from raftkv.raft.quorum import majority
-from raftkv.raft.types import NO_NODE, Role
+from raftkv.raft.types import NO_NODE, Configuration, EntryKind, Role
 
 Check = Callable[[Step, Ledger], str | None]
 
@@ -314,6 +321,8 @@ def writes_fit(step: Step, ledger: Ledger) -> str | None:
         if number and write.number != number + 1:
             return f"write {write.number} after {number}"
         number = write.number
+        if write.snapshot is not None:
+            length = write.snapshot.index
         length = write.truncate_from - 1 if write.truncate_from else length
         if write.entries and write.entries[0].index != length + 1:
             return f"write {number} puts entry {write.entries[0].index} after {length}"
@@ -363,6 +372,108 @@ def match_grows(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
+@rule("§4.1", whole_cluster=True)
+def configuration_follows_log(step: Step, ledger: Ledger) -> str | None:
+    """The configuration in force is the last one in the log, committed or not."""
+    latest = ledger.members[step.node_id].configuration
+    if step.after.configuration != latest:
+        return f"{step.after.configuration} is in force, the log ends with {latest}"
+    return None
+
+
+@rule("§4.1")
+def one_change_at_a_time(step: Step, ledger: Ledger) -> str | None:
+    """At most one change of the members is uncommitted, in any log."""
+    known = len(ledger.committed)
+    waiting = [index for index, _ in ledger.members[step.node_id].configurations if index > known]
+    return f"the changes {waiting} are not committed" if len(waiting) > 1 else None
+
+
+@rule("§4.1")
+def changes_one_member(step: Step, ledger: Ledger) -> str | None:
+    """A configuration differs by at most one voter from the one before, and brings no removed id back."""
+    history = ledger.members[step.node_id].configurations
+    first = ledger.members[step.node_id].changed_from
+    for position in range(len(history) - 1, 0, -1):
+        index, new = history[position]
+        if index < first:
+            break
+        if detail := _wrong_change(history[position - 1][1], new):
+            return f"the change at {index} {detail}"
+    return None
+
+
+def _wrong_change(old: Configuration, new: Configuration) -> str | None:
+    moved = set(old.voters) ^ set(new.voters)
+    if len(moved) > 1:
+        return f"moves {sorted(moved)} at once"
+    if not set(old.removed) <= set(new.removed):
+        return "forgets who was removed"
+    if back := set(new.removed) & set(new.members):
+        return f"brings {sorted(back)} back"
+    return None
+
+
+@rule("§4.1 (2015)")
+def change_waits_for_own_term(step: Step, ledger: Ledger) -> str | None:
+    """A leader changes the members only after an entry of its own term is committed."""
+    if not step.goes_on_leading or step.before is None:
+        return None
+    member, commit = ledger.members[step.node_id], step.before.commit_index
+    new = member.log[member.changed_from - 1 :]
+    changes = [entry.index for entry in new if entry.kind == EntryKind.CONFIGURATION]
+    if changes and (not commit or member.log[commit - 1].term != step.after.term):
+        return f"change {changes} in term {step.after.term}, of which nothing is committed"
+    return None
+
+
+@rule("§4.2.3", whole_cluster=True)
+def notice_is_true(step: Step, ledger: Ledger) -> str | None:
+    """Only who was removed by a committed change is told so."""
+    removed = ledger.configuration_at(len(ledger.committed)).removed
+    for message in step.sent:
+        if isinstance(message, RemovedNotice) and message.target not in removed:
+            return f"{message}, where {removed} are removed"
+    return None
+
+
+@rule("§3.10")
+def moving_leader_appends_nothing(step: Step, ledger: Ledger) -> str | None:
+    """While leadership moves, the leader takes no new entries."""
+    member, before = ledger.members[step.node_id], step.before
+    moves = before is not None and NO_NODE not in (before.transferee, step.after.transferee)
+    if moves and step.goes_on_leading and member.changed_from <= len(member.log):
+        return f"entry {member.changed_from} was appended"
+    return None
+
+
+@rule("§5.1", whole_cluster=True)
+def snapshot_is_committed_prefix(step: Step, ledger: Ledger) -> str | None:
+    """A snapshot stands for a committed prefix, and names the configuration at its end."""
+    sent = [message.snapshot for message in step.sent if isinstance(message, InstallSnapshot)]
+    known = step.before.snapshot if step.before is not None else None
+    fresh = step.after.snapshot if step.after.snapshot != known else None
+    for snapshot in filter(None, (fresh, step.installed, *sent)):
+        end = ledger.committed[snapshot.index - 1 : snapshot.index]
+        if not end or end[0].term != snapshot.term:
+            return f"{snapshot}, where {[entry[:2] for entry in end]} is committed"
+        if snapshot.configuration != ledger.configuration_at(snapshot.index):
+            return f"{snapshot}, where {ledger.configuration_at(snapshot.index)} was in force"
+    return None
+
+
+@rule("§5.1")
+def snapshot_covers_the_gap(step: Step, ledger: Ledger) -> str | None:
+    """What the log no longer holds is in the snapshot, and the snapshot never gets older."""
+    snapshot = step.after.snapshot
+    index = snapshot.index if snapshot is not None else 0
+    if step.after.log.first_index > index + 1:
+        return f"the log begins at {step.after.log.first_index}, the snapshot ends at {index}"
+    if step.before is not None and step.before.snapshot is not None and step.before.snapshot.index > index:
+        return f"snapshot {step.before.snapshot.index}, then {index}"
+    return None
+
+
 @rule("§6.4")
 def read_is_fresh(step: Step, ledger: Ledger) -> str | None:
     """A read is served at an index that covers all that was committed when it was asked."""
@@ -403,6 +514,14 @@ RULES: tuple[Rule, ...] = (
     restart_recovers,
     match_is_durable,
     match_grows,
+    configuration_follows_log,
+    one_change_at_a_time,
+    changes_one_member,
+    change_waits_for_own_term,
+    notice_is_true,
+    moving_leader_appends_nothing,
+    snapshot_is_committed_prefix,
+    snapshot_covers_the_gap,
     read_is_fresh,
 )
 """All rules, in the order in which a broken one is named first."""

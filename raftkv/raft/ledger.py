@@ -5,26 +5,45 @@ out. The ``Ledger`` holds what follows from all steps so far: what each disk hol
 their acknowledgements, not from what the core claims), who led which term, who voted for whom, which
 entry is committed where. Taking in a step costs a look at the touched member and at the entries that
 changed, never at the whole log.
+
+A snapshot stands for a committed prefix, and the ledger knows what is committed: logs and disks are kept
+whole here, as if nothing had been compacted. An observer who came later, and does not know what a
+snapshot stands for, puts entries without content in its place.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from raftkv.raft.membership import decode_configuration
 from raftkv.raft.messages import Message, RequestVote, RequestVoteReply
 from raftkv.raft.ready import Ready, Write
-from raftkv.raft.types import NO_NODE, Entry, HardState, LogView, Role, Status
+from raftkv.raft.types import (
+    NO_NODE,
+    Change,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    LogView,
+    Role,
+    Snapshot,
+    Status,
+)
 
 
 class Started(NamedTuple):
-    """The member came up with this from its log."""
+    """The member came up with this from its disk; ``entries`` begin after ``snapshot``."""
 
     hard_state: HardState
     entries: Sequence[Entry]
+    snapshot: Snapshot | None = None
 
 
 class Ticked(NamedTuple):
     """``tick`` was called."""
+
+    intervals: int = 1
 
 
 class Received(NamedTuple):
@@ -45,6 +64,25 @@ class ReadAsked(NamedTuple):
     context: int
 
 
+class ChangeProposed(NamedTuple):
+    """``propose_change`` was called."""
+
+    change: Change
+
+
+class TransferAsked(NamedTuple):
+    """``transfer_leadership`` was called."""
+
+    target: int
+
+
+class Compacted(NamedTuple):
+    """``compacted`` was called."""
+
+    snapshot: Snapshot
+    first_index: int
+
+
 class Reported(NamedTuple):
     """``report`` was called."""
 
@@ -57,7 +95,18 @@ class Persisted(NamedTuple):
     number: int
 
 
-Event = Started | Ticked | Received | Proposed | ReadAsked | Reported | Persisted
+Event = (
+    Started
+    | Ticked
+    | Received
+    | Proposed
+    | ReadAsked
+    | ChangeProposed
+    | TransferAsked
+    | Compacted
+    | Reported
+    | Persisted
+)
 
 
 class Step(NamedTuple):
@@ -94,6 +143,12 @@ class Step(NamedTuple):
         """The entries handed out to be applied."""
         return [entry for ready in self.effects for entry in ready.committed]
 
+    @property
+    def installed(self) -> Snapshot | None:
+        """The snapshot that replaces the state machine, if the step asks for that."""
+        snapshots = [ready.write.snapshot for ready in self.effects if ready.write is not None]
+        return next(filter(None, reversed(snapshots)), None)
+
 
 class MemberRecord:
     """What the observer knows of one member: its disk, its log, and where it changed last."""
@@ -103,6 +158,7 @@ class MemberRecord:
         self.disk: list[Entry] = []
         self.pending: deque[Write] = deque()
         self.log: list[Entry] = []
+        self.configurations: list[tuple[int, Configuration]] = []  # those of the log, by index
         self.changed_from = 1
         self.truncated = False
         self.applied = 0
@@ -110,23 +166,43 @@ class MemberRecord:
         self.leads = 0  # the term it leads, 0 for none
         self.surviving: tuple[HardState, list[Entry]] | None = None
 
-    def make_durable(self, number: int) -> None:
+    def make_durable(self, number: int, committed: Sequence[Entry]) -> None:
         """Let the Writes up to ``number`` reach the disk."""
         while self.pending and self.pending[0].number <= number:
             write = self.pending.popleft()
             self.hard_state = write.hard_state or self.hard_state
+            if write.snapshot is not None:
+                self.disk = stood_for(write.snapshot, committed)
             if write.truncate_from:
                 del self.disk[write.truncate_from - 1 :]
             self.disk += write.entries
 
-    def follow_log(self, log: LogView) -> None:
+    def follow_log(self, log: LogView, committed: Sequence[Entry]) -> None:
         """Copy what changed in the log since the last step."""
+        base = log.first_index - 1
         same = min(len(self.log), log.last_index)
-        while same > 0 and [self.log[same - 1]] != log.slice(same, same):
+        while same > base and [self.log[same - 1]] != log.slice(same, same):
             same -= 1
+        new = log.slice(max(same, base) + 1, log.last_index)
+        base_term = log.term(base) or 0
+        if base and (same < base or self.log[base - 1].term != base_term):
+            prefix = stood_for(Snapshot(base, base_term, Configuration(())), committed)
+            while same > 0 and self.log[same - 1] != prefix[same - 1]:
+                same -= 1
+            new = prefix[same:] + new
         self.changed_from, self.truncated = same + 1, same < len(self.log)
-        del self.log[same:]
-        self.log += log.slice(same + 1, log.last_index)
+        self.log[same:] = new
+        self._follow_configurations()
+
+    def _follow_configurations(self) -> None:
+        while self.configurations and self.configurations[-1][0] >= self.changed_from:
+            self.configurations.pop()
+        self.configurations += configurations_in(self.log[self.changed_from - 1 :])
+
+    @property
+    def configuration(self) -> Configuration:
+        """The last configuration in the log."""
+        return self.configurations[-1][1] if self.configurations else Configuration(())
 
     def holds(self, entry: Entry) -> bool:
         """Whether this entry is on the disk."""
@@ -136,12 +212,15 @@ class MemberRecord:
         """Whether the disk agrees with the member's own log up to ``index`` (> 0)."""
         return index <= len(self.log) and self.holds(self.log[index - 1])
 
-    def restart(self, hard_state: HardState, entries: Sequence[Entry]) -> None:
+    def restart(self, started: Started, committed: Sequence[Entry]) -> None:
         """Begin again from what was recovered; what was not durable is forgotten."""
         self.surviving = (self.hard_state, self.disk) if self.disk else None
-        self.hard_state, self.disk = hard_state, list(entries)
-        self.pending.clear()
+        self.hard_state, self.disk = started.hard_state, list(started.entries)
         self.applied = self.leads = 0
+        if started.snapshot is not None:
+            self.disk = [*stood_for(started.snapshot, committed), *started.entries]
+            self.applied = started.snapshot.index
+        self.pending.clear()
 
 
 class Ledger:
@@ -151,6 +230,7 @@ class Ledger:
         self.members: dict[int, MemberRecord] = {}
         self.entries: dict[tuple[int, int], tuple[Entry, int]] = {}
         self.committed: list[Entry] = []
+        self.configurations: list[tuple[int, Configuration]] = []  # the committed ones, by index
         self.newly_committed = 0
         self.leaders: dict[int, int] = {}
         self.votes: dict[tuple[int, int], int] = {}
@@ -160,13 +240,14 @@ class Ledger:
         """Take a member's disk as given (a log made by hand, or known from elsewhere)."""
         record = self.members[node_id] = MemberRecord()
         record.hard_state, record.disk, record.log = hard_state, list(entries), list(entries)
+        record.configurations = configurations_in(record.log)
         self._enter(record.log, 1)
 
     def crashed(self, node_id: int, *, kept: int = 0) -> None:
         """Take note of a crash; the first ``kept`` Writes under way had reached the disk."""
         record = self.members[node_id]
         if kept:
-            record.make_durable(record.pending[kept - 1].number)
+            record.make_durable(record.pending[kept - 1].number, self.committed)
         record.pending.clear()
         record.leads = 0
         for entry in record.log[len(record.disk) :]:
@@ -179,16 +260,18 @@ class Ledger:
         """Take in one step, before the rules look at it. What was known first is kept."""
         member = self.members.setdefault(step.node_id, MemberRecord())
         match step.event:
-            case Started(hard_state, entries):
-                member.restart(hard_state, entries)
+            case Started():
+                member.restart(step.event, self.committed)
             case Persisted(number):
-                member.make_durable(number)
+                member.make_durable(number, self.committed)
             case ReadAsked(context):
                 self.read_floors[step.node_id, context] = len(self.committed)
             case _:
                 pass
         member.pending.extend(ready.write for ready in step.effects if ready.write is not None)
-        member.follow_log(step.after.log)
+        member.follow_log(step.after.log, self.committed)
+        if step.installed is not None:
+            member.applied = step.installed.index
         member.applied_before = member.applied
         member.applied = max([member.applied, *(entry.index for entry in step.committed)])
         self._enter(member.log, member.changed_from)
@@ -199,6 +282,12 @@ class Ledger:
         known = len(self.committed)
         self.committed += member.log[known : step.after.commit_index]
         self.newly_committed = len(self.committed) - known
+        self.configurations += configurations_in(self.committed[known:])
+
+    def configuration_at(self, index: int) -> Configuration:
+        """Return the configuration after the committed entry at ``index``."""
+        fitting = (one for since, one in reversed(self.configurations) if since <= index)
+        return next(fitting, Configuration(()))
 
     def _enter(self, log: Sequence[Entry], first: int) -> None:
         for position in range(first - 1, len(log)):
@@ -210,6 +299,19 @@ class Ledger:
         for message in sent:
             if (candidate := vote_in(message)) != NO_NODE:
                 self.votes.setdefault((message.source, message.term), candidate)
+
+
+def stood_for(snapshot: Snapshot, committed: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that a snapshot stands for, as far as they are known."""
+    known = list(committed[: snapshot.index])
+    unknown = range(len(known) + 1, snapshot.index + 1)
+    return known + [Entry(snapshot.term, index, EntryKind.NOOP, b"") for index in unknown]
+
+
+def configurations_in(entries: Sequence[Entry]) -> list[tuple[int, Configuration]]:
+    """Return the configurations that ``entries`` bring, by index."""
+    changes = [entry for entry in entries if entry.kind == EntryKind.CONFIGURATION]
+    return [(entry.index, decode_configuration(entry.data)[0]) for entry in changes]
 
 
 def vote_in(message: Message) -> int:

@@ -6,7 +6,7 @@ packs them.
 
 from typing import NamedTuple
 
-from raftkv.raft.types import Entry
+from raftkv.raft.types import Entry, Snapshot
 
 
 class RequestPreVote(NamedTuple):
@@ -29,13 +29,17 @@ class PreVoteReply(NamedTuple):
 
 
 class RequestVote(NamedTuple):
-    """I stand for election in ``term`` (thesis §3.4)."""
+    """I stand for election in ``term`` (thesis §3.4).
+
+    ``transfer``: the leader asked for it, so members that hear it may vote all the same (§4.2.3).
+    """
 
     source: int
     target: int
     term: int
     last_log_index: int
     last_log_term: int
+    transfer: bool = False
 
 
 class RequestVoteReply(NamedTuple):
@@ -95,6 +99,35 @@ class HeartbeatReply(NamedTuple):
     round: int
 
 
+class InstallSnapshot(NamedTuple):
+    """What you lack is no longer in my log: take this snapshot (thesis §5.3).
+
+    Only what it stands for travels here; the host brings the file, and passes the message on when the
+    file has arrived. The answer is an AppendEntriesReply at the snapshot's index.
+    """
+
+    source: int
+    target: int
+    term: int
+    snapshot: Snapshot
+
+
+class TimeoutNow(NamedTuple):
+    """Your log is as mine: stand for election at once (leadership transfer, thesis §3.10)."""
+
+    source: int
+    target: int
+    term: int
+
+
+class RemovedNotice(NamedTuple):
+    """You were removed from the cluster by a committed change; it goes on without you (§4.2.3)."""
+
+    source: int
+    target: int
+    term: int
+
+
 class ForwardProposals(NamedTuple):
     """Commands proposed at a follower, on their way to the leader (thesis §6.2)."""
 
@@ -135,4 +168,7 @@ Message = (
     | ForwardProposals
     | ReadIndex
     | ReadIndexReply
+    | InstallSnapshot
+    | TimeoutNow
+    | RemovedNotice
 )

@@ -1,19 +1,29 @@
-"""A leader's idea of one peer (thesis §3.5, §10.2.1; the states follow etcd's tracker).
+"""A leader's idea of one peer (thesis §3.5, §5.3, §10.2.2; the states follow etcd's tracker).
 
 PROBE: where the logs agree is not known; one AppendEntries at a time looks for it.
 REPLICATE: the logs agree up to ``next_index - 1`` as far as is known; entries are sent ahead of their
 acknowledgement (pipelining), within a window of messages.
+SNAPSHOT: what the peer lacks is gone from the log; a snapshot is on its way and nothing else is sent.
 
 ``match_index`` is a fact (durable there), and never goes back within a leadership. ``next_index`` is
 a guess; ``match_index < next_index`` always holds.
 """
 
 from collections import deque
+from enum import Enum
 
 from raftkv.raft.types import PeerStatus
 
 MAX_IN_FLIGHT = 64
 """AppendEntries that may be under way to one peer; each is limited in bytes by the core."""
+
+
+class ProgressState(Enum):
+    """How entries are sent to a peer."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
 
 
 class Progress:
@@ -25,29 +35,37 @@ class Progress:
         "in_flight",
         "match_index",
         "next_index",
+        "patience",
         "probe_sent",
         "recently_active",
-        "replicating",
+        "state",
     )
 
     def __init__(self, next_index: int) -> None:
         self.match_index = 0
         self.next_index = next_index
-        self.replicating = False
+        self.state = ProgressState.PROBE
         self.probe_sent = False
         self.in_flight: deque[int] = deque()  # last index of each AppendEntries under way
         self.recently_active = False
         self.commit_sent = 0
         self.confirmed_round = 0
+        self.patience = 0  # ticks until a snapshot on its way is given up, or a removed peer let go
 
     def __repr__(self) -> str:
-        state = "replicate" if self.replicating else "probe"
-        return f"Progress({state} match={self.match_index} next={self.next_index})"
+        return f"Progress({self.state.value} match={self.match_index} next={self.next_index})"
+
+    @property
+    def replicating(self) -> bool:
+        """Whether entries may be sent ahead of acknowledgements."""
+        return self.state is ProgressState.REPLICATE
 
     @property
     def may_send(self) -> bool:
         """Whether another AppendEntries with entries may leave now."""
-        return len(self.in_flight) < MAX_IN_FLIGHT if self.replicating else not self.probe_sent
+        if self.state is ProgressState.PROBE:
+            return not self.probe_sent
+        return self.replicating and len(self.in_flight) < MAX_IN_FLIGHT
 
     def sent(self, last_index: int) -> None:
         """Take note of an AppendEntries that ends at ``last_index``."""
@@ -64,9 +82,8 @@ class Progress:
         """
         news = index > self.match_index
         self.match_index = max(self.match_index, index)
-        if not self.replicating and index >= self.match_index:
-            self.replicating, self.probe_sent = True, False
-            self.next_index = self.match_index + 1
+        if not self.replicating and index >= self.next_index - 1:
+            self.state, self.probe_sent = ProgressState.REPLICATE, False
         self.next_index = max(self.next_index, index + 1)
         while self.in_flight and self.in_flight[0] <= index:
             self.in_flight.popleft()
@@ -76,17 +93,26 @@ class Progress:
         """Take note of a refusal at ``prev_index``; probe at ``next_index``. False if it is stale."""
         if prev_index <= self.match_index or prev_index >= self.next_index:
             return False
-        if not self.replicating and prev_index != self.next_index - 1:
+        if self.state is ProgressState.SNAPSHOT:
             return False
-        self.probe_from(max(next_index, self.match_index + 1))
+        if self.state is ProgressState.PROBE and prev_index != self.next_index - 1:
+            return False
+        self.probe_from(next_index)
         return True
 
     def probe_from(self, next_index: int) -> None:
         """Go back to probing, with ``next_index`` as the guess."""
-        self.replicating, self.probe_sent = False, False
-        self.next_index = next_index
+        self.state, self.probe_sent = ProgressState.PROBE, False
+        self.next_index = max(next_index, self.match_index + 1)
         self.in_flight.clear()
+
+    def snapshot_sent(self, index: int, patience: int) -> None:
+        """Wait for the snapshot up to ``index`` to arrive, for ``patience`` ticks."""
+        self.state = ProgressState.SNAPSHOT
+        self.next_index = index + 1
+        self.in_flight.clear()
+        self.patience = patience
 
     def status(self) -> PeerStatus:
         """Return the view from outside."""
-        return PeerStatus(self.match_index, self.next_index, self.replicating, self.recently_active)
+        return PeerStatus(self.match_index, self.next_index, self.state.value, self.recently_active)

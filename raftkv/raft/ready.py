@@ -10,15 +10,18 @@ overtake its own fsync (thesis §10.2.1).
 from typing import NamedTuple
 
 from raftkv.raft.messages import Message
-from raftkv.raft.types import Configuration, Entry, HardState
+from raftkv.raft.types import Configuration, Entry, HardState, Snapshot
 
 
 class Write(NamedTuple):
     """One numbered step for the disk; steps are carried out and acknowledged in order.
 
-    Durable means: ``hard_state`` (None = unchanged) stored; if ``truncate_from`` is not 0, every
-    entry from that index on forgotten; ``entries`` appended. Then ``after`` may leave. A Write with
-    nothing to store only orders its ``after`` behind the Writes before it.
+    Durable means: ``hard_state`` (None = unchanged) stored; if there is a ``snapshot``, its file
+    published and the whole log forgotten, so that it begins after it; if ``truncate_from`` is not 0,
+    every entry from that index on forgotten; ``entries`` appended. Then ``after`` may leave. A Write
+    with nothing to store only orders its ``after`` behind the Writes before it.
+
+    A ``snapshot`` also replaces the state machine: the host loads it before it calls ``persisted``.
     """
 
     number: int
@@ -26,6 +29,7 @@ class Write(NamedTuple):
     truncate_from: int
     entries: tuple[Entry, ...]
     after: tuple[Message, ...]
+    snapshot: Snapshot | None = None
 
 
 class ReadState(NamedTuple):
@@ -36,7 +40,11 @@ class ReadState(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A batch of effects. ``committed`` are durable here and to be applied in this order."""
+    """A batch of effects. ``committed`` are durable here and to be applied in this order.
+
+    ``configuration`` is the one in force from now on, when it changed: it is the last one *appended*,
+    so it may also go back to an earlier one.
+    """
 
     messages: tuple[Message, ...]
     write: Write | None

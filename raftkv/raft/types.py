@@ -51,10 +51,41 @@ class HardState(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """Who votes and who only listens (thesis §4); ids in ascending order."""
+    """Who votes, who only listens, and who never comes back (thesis §4); ids in ascending order."""
 
     voters: tuple[int, ...]
     learners: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Voters and learners."""
+        return self.voters + self.learners
+
+
+class ChangeKind(Enum):
+    """What a configuration change does to one member (single-server changes, thesis §4.1)."""
+
+    ADD_VOTER = "add-voter"
+    ADD_LEARNER = "add-learner"
+    PROMOTE = "promote"
+    REMOVE = "remove"
+    UPDATE = "update"
+
+
+class Change(NamedTuple):
+    """One configuration change; UPDATE leaves everybody's role alone (only the context is new)."""
+
+    kind: ChangeKind
+    member: int
+
+
+class Snapshot(NamedTuple):
+    """What a snapshot stands for: the log up to ``index``, and the configuration there (§5.1)."""
+
+    index: int  # type: ignore[assignment]  # the paper's name wins over tuple.index
+    term: int
+    configuration: Configuration
 
 
 class LogView(Protocol):
@@ -80,7 +111,7 @@ class PeerStatus(NamedTuple):
 
     match_index: int
     next_index: int
-    replicating: bool
+    state: str
     recently_active: bool
 
 
@@ -98,7 +129,10 @@ class Status(NamedTuple):
     commit_index: int
     applied_index: int
     log: LogView
+    snapshot: Snapshot | None
     configuration: Configuration
+    configuration_index: int
+    transferee: int
     peers: Mapping[int, PeerStatus]
 
 
@@ -107,3 +141,19 @@ class PeerEvent(Enum):
 
     UNREACHABLE = "unreachable"
     CONNECTED = "connected"
+    SNAPSHOT_FAILED = "snapshot-failed"
+
+
+class Part(Enum):
+    """A part of Raft that a core may do without; claims about it are made of those that have it."""
+
+    PRE_VOTE = "pre-vote"
+    CHECK_QUORUM = "check-quorum"
+    PIPELINING = "pipelining"
+    FAST_BACKUP = "fast-backup"
+    FORWARDING = "forwarding"
+    READ_INDEX = "read-index"
+    LEASE_READS = "lease-reads"
+    TRANSFER = "transfer"
+    MEMBERSHIP = "membership"
+    SNAPSHOTS = "snapshots"

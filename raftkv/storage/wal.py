@@ -227,6 +227,7 @@ class Wal:
         records: list[bytes] = []
         hard_state, last_index, count = self._hard_state, self._last_index, 0
         for write in writes:
+            assert write.snapshot is None, "this log holds no snapshots"
             hard_state = write.hard_state or hard_state
             if write.truncate_from:
                 assert 1 <= write.truncate_from <= last_index + 1, f"{write.truncate_from} after {last_index}"

@@ -1,5 +1,7 @@
 """A client that others wrote keeps its data while the leader is killed again and again."""
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -124,18 +126,30 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
 
 
 def kill_the_leader_again_and_again(cluster: LocalCluster, writers: Writers) -> list[tuple[float, float]]:
-    """Return, for each kill, a moment before it and a moment when the process was gone."""
+    """Return, for each kill, the moment just before the signal and one when the process was gone."""
     kills = []
     for number in range(1, KILLS + 1):
         due = KEYS * number // (KILLS + 1)
         assert wait_until(lambda due=due: writers.acknowledged() >= due, 120)
         leader = cluster.wait_healthy().leader
-        before = time.monotonic()
-        assert cluster.kill(leader) is not None
-        kills.append((before, time.monotonic()))
+        kills.append(kill(cluster, leader))
         assert writers.running, "the writers were done before the last kill"
         assert cluster.restart(leader)
     return kills
+
+
+def kill(cluster: LocalCluster, name: str) -> tuple[float, float]:
+    """SIGKILL without a step between the clock and the signal in which writes could be answered."""
+    pid = pid_of(cluster, name)
+    assert pid is not None
+    before = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: pid_of(cluster, name) is None, 5, 0.001)
+    return before, time.monotonic()
+
+
+def pid_of(cluster: LocalCluster, name: str) -> int | None:
+    return next(process.pid for process in cluster.processes() if process.name == name)
 
 
 def content(port: int) -> tuple[int, list[dict[str, Any]]]:

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.errors import LeaseNotFound, NodeStopped, RequestTimedOut, TooManyRequests
+from raftkv.errors import (
+    LeaseNotFound,
+    MemberRemoved,
+    NodeStopped,
+    RequestTimedOut,
+    TooManyRequests,
+)
 from raftkv.mvcc.commands import RequestId, decode_command, encode_command
 from raftkv.node import node as node_module
 from raftkv.node.waiters import Waiter
-from raftkv.raft import EntryKind, PeerEvent
-from raftkv.raft.messages import ForwardProposals
+from raftkv.raft import EntryKind, PeerEvent, Role
+from raftkv.raft.messages import ForwardProposals, RemovedNotice, TimeoutNow
 from raftkv.schema.messages import PutRequest, RangeRequest
 from raftkv.trace import PeerRefused
 from tests.node.loopback import LoopbackCluster
@@ -274,3 +280,36 @@ async def test_a_refused_proposal_leaves_no_data_behind(tmp_path: Path) -> None:
             assert sum(isinstance(found, Waiter) for found in gc.get_objects()) <= 1
         finally:
             gc.enable()
+
+
+async def test_a_leader_that_stops_hands_over_first(tmp_path: Path) -> None:
+    """Thesis §3.10: the others need not wait for an election time-out."""
+    async with LoopbackCluster(tmp_path, election_timeout=50_000, heartbeat_interval=100) as cluster:
+        cluster.node(1)._core.step(TimeoutNow(2, 1, 1))  # the first election, without its time-out
+        cluster.node(1)._wake.set()
+        leader = await cluster.leader()
+        await cluster.node(leader).propose(PutRequest(key=b"k", value=b"v"))
+        await cluster.converged()
+        await cluster.node(leader).hand_over(seconds=30)
+        assert cluster.node(leader).status().role is Role.FOLLOWER
+        assert await cluster.leader() != leader
+        response = await cluster.node(leader).propose(PutRequest(key=b"k", value=b"w"))
+        assert response.header.revision == 3
+
+
+async def test_handing_over_where_there_is_nobody_returns_at_once(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path, size=1) as cluster:
+        await cluster.node(1).propose(PutRequest(key=b"k", value=b"v"))
+        await cluster.node(1).hand_over(seconds=30)
+        assert cluster.node(1).status().role is Role.LEADER
+
+
+async def test_a_member_that_was_removed_stops_for_good(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path) as cluster:
+        await cluster.leader()
+        running = cluster.running[1]
+        running.node.receive(RemovedNotice(2, 1, running.node.status().term))
+        await asyncio.wait({running._task})
+        with pytest.raises(ExceptionGroup) as stopped:
+            await running._task
+        assert stopped.group_contains(MemberRemoved)

@@ -2,19 +2,33 @@
 
 from collections.abc import Sequence
 
-from raftkv.raft import NO_NODE, Entry, EntryKind, Message, Role, Status, Write
+from raftkv.raft import (
+    NO_NODE,
+    Configuration,
+    Entry,
+    EntryKind,
+    Message,
+    Role,
+    Snapshot,
+    Status,
+    Write,
+    decode_configuration,
+)
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     ForwardProposals,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     PreVoteReply,
     ReadIndex,
     ReadIndexReply,
+    RemovedNotice,
     RequestPreVote,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raftkv.trace import Event, LeaderChanged, LogTruncated, RoleChanged, VoteCast
 
@@ -24,10 +38,28 @@ def name(node_id: int) -> str:
     return f"n{node_id}" if node_id != NO_NODE else "nobody"
 
 
+def describe_configuration(configuration: Configuration) -> str:
+    """Return e.g. ``voters n1 n2, learners n3, removed n4``."""
+    parts = [
+        f"{role} {' '.join(map(name, members))}"
+        for role, members in zip(configuration._fields, configuration, strict=True)
+        if members
+    ]
+    return ", ".join(parts) or "no members"
+
+
+def describe_snapshot(snapshot: Snapshot) -> str:
+    """Return e.g. ``snapshot up to 5:2 (voters n1 n2 n3)``."""
+    members = describe_configuration(snapshot.configuration)
+    return f"snapshot up to {snapshot.index}:{snapshot.term} ({members})"
+
+
 def describe_entry(entry: Entry) -> str:
     """Return an entry as ``index:term`` and what it holds, e.g. ``4:2 x``."""
     kind = EntryKind(entry.kind)
     content = entry.data[:12].decode(errors="replace") if kind is EntryKind.COMMAND else kind.name.lower()
+    if kind is EntryKind.CONFIGURATION and entry.index > 1:
+        content = describe_configuration(decode_configuration(entry.data)[0])
     if len(entry.data) > 12 and kind is EntryKind.COMMAND:
         content += f"... ({len(entry.data)} bytes)"
     return f"{entry.index}:{entry.term} {content}".rstrip()
@@ -47,11 +79,12 @@ def describe_message(message: Message) -> str:
     return f"{name(message.source)} -> {name(message.target)} {kind} {_describe_content(message)}"
 
 
-def _describe_content(message: Message) -> str:
+def _describe_content(message: Message) -> str:  # noqa: C901 (a flat table)
     text = f"term {message.term}"
     match message:
         case RequestVote() | RequestPreVote():
-            return f"{text}, last {message.last_log_index}:{message.last_log_term}"
+            wanted = ", for the leader" if isinstance(message, RequestVote) and message.transfer else ""
+            return f"{text}, last {message.last_log_index}:{message.last_log_term}{wanted}"
         case RequestVoteReply() | PreVoteReply():
             return f"{text}, {'granted' if message.granted else 'refused'}"
         case AppendEntries():
@@ -64,12 +97,16 @@ def _describe_content(message: Message) -> str:
             return f"{text}, commit {message.commit}, round {message.round}"
         case HeartbeatReply():
             return f"{text}, round {message.round}"
+        case InstallSnapshot():
+            return f"{text}, {describe_snapshot(message.snapshot)}"
+        case TimeoutNow() | RemovedNotice():
+            return text
         case ForwardProposals():
             return f"{text}, {' '.join(data.decode(errors='replace') for data in message.commands)}"
-        case ReadIndex() | ReadIndexReply():
-            contexts = " ".join(map(str, message.contexts))
-            at = f" at {message.index}" if isinstance(message, ReadIndexReply) else ""
-            return f"{text}, reads {contexts}{at}"
+        case ReadIndex():
+            return f"{text}, reads {' '.join(map(str, message.contexts))}"
+        case ReadIndexReply():
+            return f"{text}, reads {' '.join(map(str, message.contexts))} at {message.index}"
 
 
 def describe_event(node_id: int, event: Event) -> str:
@@ -98,6 +135,8 @@ def describe_write(node_id: int, write: Write) -> str:
     parts = []
     if write.hard_state is not None:
         parts.append(f"term {write.hard_state.term} vote {name(write.hard_state.vote)}")
+    if write.snapshot is not None:
+        parts.append(describe_snapshot(write.snapshot))
     if write.truncate_from:
         parts.append(f"cut from {write.truncate_from} on")
     if write.entries:
@@ -111,5 +150,7 @@ def describe_status(status: Status) -> str:
     if status.role is not Role.LEADER:
         who += f" of {name(status.leader)}"
     log = status.log
+    if log.first_index > 1:
+        who += f", begins after {log.first_index - 1}:{log.term(log.first_index - 1)}"
     terms = " ".join(str(log.term(index)) for index in range(log.first_index, log.last_index + 1))
     return f"{who}: log {terms}, durable {status.durable_index}, commit {status.commit_index}"

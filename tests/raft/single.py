@@ -1,22 +1,38 @@
 """One core with hand-made messages: for claims about what a single member answers."""
 
 from collections import deque
+from collections.abc import Sequence
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from raftkv.raft import Entry, HardState, Message, ReadState, Role, Status, Write
+from raftkv.raft import (
+    Change,
+    ChangeKind,
+    Entry,
+    EntryKind,
+    HardState,
+    Message,
+    Part,
+    ReadState,
+    Role,
+    Snapshot,
+    Status,
+    Write,
+    decode_configuration,
+)
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     PreVoteReply,
     RequestPreVote,
     RequestVote,
     RequestVoteReply,
 )
 from raftkv.trace import Event
-from tests.raft.group import ELECTION_TICKS, CoreMaker, LongestTimeouts, figure_log
+from tests.raft.group import ELECTION_TICKS, CoreMaker, LongestTimeouts, figure_log, parts_of
 
 T = TypeVar("T")
 
@@ -35,15 +51,24 @@ class Single:
         voters: int = 3,
         slow_disk: bool = False,
         rng: Random | None = None,
+        lease_reads: bool = False,
+        log: Sequence[Entry] = (),
+        snapshot: Snapshot | None = None,
     ) -> None:
+        self.parts = parts_of(make)
         self.voters = tuple(range(1, voters + 1))
-        self.disk = figure_log(terms, self.voters)
+        self.disk = list(log) if log or snapshot else figure_log(terms, self.voters)
+        self.snapshot = snapshot
         self.hard_state = HardState(term or terms[-1], vote, commit)
         self.slow_disk = slow_disk
         self.writes: deque[Write] = deque()
+        self.round = 0  # of the last heartbeat that left
         self.applied: list[Entry] = []
         self.reads: list[ReadState] = []
         self.events: list[Event] = []
+        options: dict[str, Any] = {"lease_reads": True} if lease_reads else {}
+        if snapshot is not None:
+            options["snapshot"] = snapshot
         self.core = make(
             1,
             self.disk,
@@ -51,6 +76,7 @@ class Single:
             rng=rng or LongestTimeouts(),
             election_ticks=ELECTION_TICKS,
             emit=self.events.append,
+            **options,
         )
         self.carry_out()
 
@@ -62,7 +88,7 @@ class Single:
     def terms(self) -> list[int]:
         """The terms of the log's entries."""
         log = self.status.log
-        return [entry.term for entry in log.slice(1, log.last_index)]
+        return [entry.term for entry in log.slice(log.first_index, log.last_index)]
 
     def carry_out(self) -> list[Message]:
         """Do what the core wants; return what left."""
@@ -75,18 +101,28 @@ class Single:
             self.reads += ready.reads
             if ready.committed:
                 self.core.applied(ready.committed[-1].index)
+        self._look_at(sent)
         return sent if self.slow_disk else sent + self.persist()
+
+    def _look_at(self, sent: Sequence[Message]) -> None:
+        self.round = max([self.round, *(message.round for message in of(Heartbeat, sent))])
 
     def persist(self, count: int | None = None) -> list[Message]:
         """Let the oldest ``count`` Writes (all) become durable; return what left."""
         sent: list[Message] = []
-        for _ in range(len(self.writes) if count is None else count):
+        while self.writes and count != 0:
+            count = count - 1 if count is not None else None
             write = self.writes.popleft()
             self.hard_state = write.hard_state or self.hard_state
+            if write.snapshot is not None:
+                self.snapshot, self.disk, self.applied = write.snapshot, [], []
+                self.core.applied(write.snapshot.index)
             if write.truncate_from:
-                del self.disk[write.truncate_from - 1 :]
+                base = self.snapshot.index if self.snapshot is not None else 0
+                del self.disk[write.truncate_from - base - 1 :]
             self.disk += write.entries
             self.core.persisted(write.number)
+            self._look_at(write.after)
             sent += write.after
             sent += self.carry_out()
         return sent
@@ -121,6 +157,25 @@ class Single:
         self.core.read_index(context)
         return self.carry_out()
 
+    def change(self, kind: ChangeKind, member: int) -> list[Message]:
+        """Propose a change of the members; return what left."""
+        self.core.propose_change(Change(kind, member), b"")
+        return self.carry_out()
+
+    def transfer(self, target: int) -> list[Message]:
+        """Ask it to let ``target`` lead; return what left."""
+        self.core.transfer_leadership(target)
+        return self.carry_out()
+
+    def compact(self, index: int, keep: int = 0) -> Snapshot:
+        """Let its host take a snapshot up to ``index``, applied here; the last ``keep`` entries stay."""
+        log = self.status.log
+        changes = [e for e in log.slice(log.first_index, index) if e.kind == EntryKind.CONFIGURATION]
+        configuration = decode_configuration(changes[-1].data)[0] if changes else self.status.configuration
+        snapshot = Snapshot(index, log.term(index) or 0, configuration)
+        self.core.compacted(snapshot, index + 1 - keep)
+        return snapshot
+
     # ---------------------------------------------------------------- roles
 
     def as_pre_candidate(self) -> "Single":
@@ -129,8 +184,19 @@ class Single:
         assert self.status.role is Role.PRE_CANDIDATE
         return self
 
+    def stand(self) -> list[Message]:
+        """Stand for election, member 3 being willing; return what left."""
+        if Part.PRE_VOTE not in self.parts:
+            return self.timeout()
+        self.as_pre_candidate()
+        return self.step(PreVoteReply(3, 1, self.status.term + 1, granted=True))
+
     def as_candidate(self) -> "Single":
-        """Become a candidate by everybody's willingness."""
+        """Become a candidate by everybody's willingness, where that is asked for."""
+        if Part.PRE_VOTE not in self.parts:
+            self.timeout()
+            assert self.status.role is Role.CANDIDATE
+            return self
         self.as_pre_candidate()
         term = self.status.term + 1
         self.step(*(PreVoteReply(peer, 1, term, granted=True) for peer in self.voters[1:]))
@@ -163,9 +229,16 @@ class Single:
         term = term or self.status.term
         return self.step(AppendEntries(leader, 1, term, *prev, tuple(entries), commit))
 
+    def install(self, snapshot: Snapshot, *, term: int = 0, leader: int = 2) -> list[Message]:
+        """Let ``leader`` send a snapshot; return the answers."""
+        return self.step(InstallSnapshot(leader, 1, term or self.status.term, snapshot))
+
     def heartbeat(self, *, term: int = 0, commit: int = 0, round: int = 0) -> list[Message]:
-        """Let member 2, as the leader, send a heartbeat."""
-        return self.step(Heartbeat(2, 1, term or self.status.term, commit, round))
+        """Let member 2, as the leader, send a heartbeat (figure 3.1: an AppendEntries without entries)."""
+        term = term or self.status.term
+        if Part.READ_INDEX in self.parts:
+            return self.step(Heartbeat(2, 1, term, commit, round))
+        return self.append((self.status.log.last_index, self.terms[-1]), term=term, commit=commit)
 
     def confirm(self, round: int, *peers: int) -> list[Message]:
         """Let ``peers`` answer a heartbeat of ``round``."""
@@ -180,6 +253,6 @@ class Single:
         return self.step(RequestPreVote(3, 1, term, *last))
 
 
-def of(kind: type[T], messages: list[Message]) -> list[T]:
-    """Return the messages of one kind."""
+def of(kind: type[T] | tuple[type[T], ...], messages: Sequence[Message]) -> list[T]:
+    """Return the messages of one kind, or of some."""
     return [message for message in messages if isinstance(message, kind)]

@@ -14,12 +14,20 @@ follows ``----`` is their full output. Commands:
 
 ==================================  =========================================================================
 cluster 3 [slow disks] [chance 7]   three members; with slow disks a write waits for ``persist``
+cluster 3 lease reads               three members that read under the leader's lease
+start n4                            a new member with an empty disk; ``change`` adds it to the cluster
 set n1 1 1 4 [term 6 vote n2]       n1 starts anew with a log of entries of these terms
 tick n1 [n2 ...] 10                 ten heartbeat intervals pass there (``tick all 10``)
+wake n1 20                          n1 was paused for twenty intervals, and ticks once
 timeout n1                          time passes at n1 until its election timer fires
 propose n1 x                        a client proposes x at n1 (``x*1000``: a thousand of them)
 read n1                             a client asks n1 for a linearizable read
+change n1 add-learner n4            n1 is asked to change the members (add-voter, promote, remove, update)
+transfer n1 n2                      n1 is asked to let n2 lead
+snapshot n1 [keeping 2]             n1 takes a snapshot; its log keeps two of the entries it stands for
+snapshot n1 begins, ... ends        the same in two steps: taken, and on disk
 unreachable n1 n2, connected n1 n2  the transport of n1 tells something about n2
+failed n1 n2                        the transport of n1 could not bring its snapshot to n2
 persist n1 [2]                      the oldest (two) writes of n1 become durable (all)
 deliver [4]                         all that is under way arrives, link by link (and the answers, four times)
 deliver n1->n2 [2|all]              the first (second, each) message of a link arrives
@@ -30,7 +38,8 @@ restart n1                          it comes back with what its disk held
 partition n1 | n2 n3, cut n1->n2    links lose everything, also what is under way
 heal                                all links are whole
 stabilize                           persist and deliver until nothing is under way
-status, log n1, messages            look
+status, log n1, members n1          look
+messages, peers n1                  look at what is under way, and at what a leader knows of its peers
 quietly COMMAND                     do it without telling
 ==================================  =========================================================================
 
@@ -42,8 +51,15 @@ from collections.abc import Callable
 from random import Random
 
 from raftkv.errors import ProposalDropped
-from raftkv.raft import HardState, PeerEvent, make_core
-from tests.raft.describe import describe_entry, describe_message, describe_status, describe_write, name
+from raftkv.raft import Change, ChangeKind, HardState, PeerEvent, make_core
+from tests.raft.describe import (
+    describe_configuration,
+    describe_entry,
+    describe_message,
+    describe_status,
+    describe_write,
+    name,
+)
 from tests.raft.group import CoreMaker, Group, Link
 
 
@@ -69,12 +85,18 @@ class Story:
         self._verbs: dict[str, Callable[[list[str]], None]] = {
             "cluster": self._cluster,
             "set": self._set,
+            "start": lambda words: self.group.start(member(words[0])),
             "tick": self._tick,
+            "wake": lambda words: self.group.wake(member(words[0]), int(words[1])),
             "timeout": lambda words: self.group.timeout(member(words[0])),
             "propose": self._propose,
             "read": self._read,
             "unreachable": lambda words: self._report(words, PeerEvent.UNREACHABLE),
             "connected": lambda words: self._report(words, PeerEvent.CONNECTED),
+            "failed": lambda words: self._report(words, PeerEvent.SNAPSHOT_FAILED),
+            "change": self._change,
+            "transfer": lambda words: self.group.transfer(*map(member, words)),
+            "snapshot": self._snapshot,
             "persist": lambda words: self.group.persist(member(words[0]), *map(int, words[1:])),
             "deliver": self._deliver,
             "drop": self._drop,
@@ -87,6 +109,8 @@ class Story:
             "stabilize": lambda words: self.group.stabilize(),
             "status": self._status,
             "log": self._log,
+            "members": self._members,
+            "peers": self._peers,
             "messages": self._messages,
             "quietly": self._quietly,
         }
@@ -116,6 +140,7 @@ class Story:
             rng=chance,
             instant_disks="slow" not in words,
             narrate=self._narrate,
+            lease_reads="lease" in words,
         )
         self._lines.clear()
 
@@ -140,6 +165,19 @@ class Story:
     def _read(self, words: list[str]) -> None:
         context = self.group.read(member(words[0]))
         self._lines.insert(0, f"read {context} is asked at {words[0]}")
+
+    def _change(self, words: list[str]) -> None:
+        self.group.change(member(words[0]), Change(ChangeKind(words[1]), member(words[2])))
+
+    def _snapshot(self, words: list[str]) -> None:
+        node = member(words[0])
+        match words[1:]:
+            case ["begins"]:
+                self.group.begin_snapshot(node)
+            case ["ends", *keeping]:
+                self.group.end_snapshot(node, *map(int, keeping[1:]))
+            case keeping:
+                self.group.snapshot(node, *map(int, keeping[1:]))
 
     def _report(self, words: list[str], event: PeerEvent) -> None:
         self.group.report(member(words[0]), member(words[1]), event)
@@ -180,6 +218,14 @@ class Story:
         log = self.group.members[member(words[0])].status.log
         for entry in log.slice(log.first_index, log.last_index):
             self._tell(describe_entry(entry))
+
+    def _members(self, words: list[str]) -> None:
+        self._tell(describe_configuration(self.group.members[member(words[0])].status.configuration))
+
+    def _peers(self, words: list[str]) -> None:
+        for peer, progress in sorted(self.group.members[member(words[0])].status.peers.items()):
+            frontiers = f"holds {progress.match_index}, next {progress.next_index}"
+            self._tell(f"{name(peer)} {progress.state}: {frontiers}")
 
     def _messages(self, words: list[str]) -> None:
         for queue in self.group.links.values():

@@ -99,7 +99,7 @@ def test_bytes_on_the_wire_stay_what_they_are() -> None:
     assert encode_message(APPEND).hex() == "980501 02030a03 929403 0b00c40161 94030c02c400 0a".replace(
         " ", ""
     )
-    assert [TAGS[kind] for kind in messages.Message.__args__] == list(range(1, 12))
+    assert [TAGS[kind] for kind in messages.Message.__args__] == list(range(1, 15))
 
 
 @given(st.binary(max_size=200))

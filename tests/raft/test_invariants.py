@@ -8,14 +8,29 @@ from typing import Any
 
 import pytest
 
-from raftkv.raft import Configuration, Entry, HardState, Message, ReadState, Ready, Role, Status, Write
+from raftkv.raft import (
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    Message,
+    ReadState,
+    Ready,
+    Role,
+    Snapshot,
+    Status,
+    Write,
+)
 from raftkv.raft.invariants import RULES, Observer, Rule, RuleViolated
 from raftkv.raft.ledger import Event, Ledger, Persisted, ReadAsked, Received, Started, Step, Ticked
 from raftkv.raft.log import RaftLog
+from raftkv.raft.membership import encode_configuration
 from raftkv.raft.messages import (
     AppendEntriesReply,
     Heartbeat,
+    InstallSnapshot,
     PreVoteReply,
+    RemovedNotice,
     RequestPreVote,
     RequestVote,
     RequestVoteReply,
@@ -43,6 +58,9 @@ def status(*entries: Entry, **changes: Any) -> Status:
         commit_index=1,
         applied_index=1,
         log=RaftLog(entries or (BOOT, SECOND)),
+        snapshot=None,
+        configuration_index=1,
+        transferee=0,
         configuration=Configuration(VOTERS),
         peers={},
     )
@@ -69,11 +87,15 @@ def step(
 
 
 def peer(match_index: int, next_index: int) -> dict[int, PeerStatus]:
-    return {2: PeerStatus(match_index, next_index, replicating=True, recently_active=True)}
+    return {2: PeerStatus(match_index, next_index, state="replicate", recently_active=True)}
 
 
 def commits(*entries: Entry) -> Setup:
-    return lambda ledger: ledger.committed.extend(entries)
+    def setup(ledger: Ledger) -> None:
+        ledger.committed.extend(entries)
+        ledger.configurations.append((1, Configuration(VOTERS)))
+
+    return setup
 
 
 def empty_disks_of_others(ledger: Ledger) -> None:
@@ -91,6 +113,14 @@ def nothing(ledger: Ledger) -> None:
     pass
 
 
+def members(*voters: int, index: int = 3, term: int = 2, removed: tuple[int, ...] = ()) -> Entry:
+    """Return a configuration entry."""
+    data = encode_configuration(Configuration(voters, (), removed), b"")
+    return Entry(term, index, EntryKind.CONFIGURATION, data)
+
+
+FOUR = Configuration((1, 2, 3, 4))
+AT_2 = Snapshot(2, 2, Configuration(VOTERS))
 ACK_3 = AppendEntriesReply(1, 2, 2, True, 3, 0, 0)
 ACK_2 = AppendEntriesReply(1, 2, 2, True, 2, 0, 0)
 VOTE_FOR_3 = RequestVoteReply(1, 3, 2, granted=True)
@@ -153,6 +183,53 @@ BROKEN: list[tuple[str, Step, Setup]] = [
     ("match_is_durable", step(leader(), leader(BOOT, SECOND, THIRD, peers=peer(3, 4))), nothing),
     ("match_grows", step(leader(peers=peer(2, 3)), leader(peers=peer(1, 3))), nothing),
     ("match_grows", step(leader(), leader(peers=peer(2, 2))), nothing),
+    ("configuration_follows_log", step(status(), status(BOOT, SECOND, members(1, 2, 3, 4))), nothing),
+    ("configuration_follows_log", step(status(), status(configuration=FOUR)), nothing),
+    (
+        "one_change_at_a_time",
+        step(status(), status(BOOT, SECOND, members(1, 2), members(1, 2, 3, index=4))),
+        commits(BOOT, SECOND),
+    ),
+    ("changes_one_member", step(status(), status(BOOT, SECOND, members(1, 2, 3, 4, 5))), nothing),
+    ("changes_one_member", step(status(), status(BOOT, SECOND, members(1, 2, 3, removed=(3,)))), nothing),
+    (
+        "changes_one_member",
+        step(status(), status(BOOT, members(1, 2, index=2, removed=(3,)), members(1, 2))),
+        nothing,
+    ),
+    (
+        "change_waits_for_own_term",
+        step(leader(term=3), leader(BOOT, SECOND, members(1, 2, term=3), term=3)),
+        nothing,
+    ),
+    ("notice_is_true", step(status(), status(), sent=(RemovedNotice(1, 3, 2),)), nothing),
+    (
+        "moving_leader_appends_nothing",
+        step(leader(transferee=2), leader(BOOT, SECOND, THIRD, transferee=2)),
+        nothing,
+    ),
+    ("snapshot_is_committed_prefix", step(status(), status(snapshot=AT_2)), commits(BOOT)),
+    (
+        "snapshot_is_committed_prefix",
+        step(status(), status(snapshot=AT_2._replace(term=1))),
+        commits(BOOT, SECOND),
+    ),
+    (
+        "snapshot_is_committed_prefix",
+        step(status(), status(), sent=(InstallSnapshot(1, 2, 2, AT_2._replace(configuration=FOUR)),)),
+        commits(BOOT, SECOND),
+    ),
+    (
+        "snapshot_is_committed_prefix",
+        step(status(), status(), writes=(Write(1, None, 0, (), (), AT_2._replace(term=1)),)),
+        commits(BOOT, SECOND),
+    ),
+    (
+        "snapshot_covers_the_gap",
+        step(status(), status(log=RaftLog((THIRD,), 2, 2), snapshot=AT_2._replace(index=1))),
+        commits(BOOT, SECOND),
+    ),
+    ("snapshot_covers_the_gap", step(status(snapshot=AT_2), status()), commits(BOOT, SECOND)),
     ("read_is_fresh", step(status(), status(), reads=(ReadState(7, 1),)), nothing),
     (
         "read_is_fresh",
@@ -195,6 +272,8 @@ RIGHT = [
     step(leader(peers=peer(1, 3)), leader(peers=peer(2, 3), commit_index=2)),
     step(None, status(), event=Started(HardState(2), (BOOT, SECOND))),
     step(status(), status(), sent=(AppendEntriesReply(1, 2, 1, True, 9, 0, 0),)),
+    step(status(), status(BOOT, SECOND, members(1, 2, 3, 4), configuration=FOUR)),
+    step(leader(transferee=2), leader(transferee=2)),
 ]
 
 
@@ -217,6 +296,37 @@ def test_a_disk_is_known_by_its_acknowledged_writes() -> None:
     observer.observe(step(new, done, event=Persisted(1)))
     assert observer.ledger.members[1].disk == [BOOT, Entry(3, 2, 0, b"new")]
     assert observer.ledger.members[1].hard_state == HardState(3, 0, 1)
+
+
+def test_what_a_snapshot_stands_for_counts_as_held() -> None:
+    """A compacted log, and one that an installed snapshot replaced, are those with the whole prefix."""
+    observer = observer_of(RULES, commits(BOOT, SECOND))
+    compacted = status(log=RaftLog((), 2, 2), snapshot=AT_2, commit_index=2)
+    observer.observe(step(status(commit_index=2), compacted, sent=(ACK_2,)))
+    assert observer.ledger.members[1].log == [BOOT, SECOND]
+    observer.ledger.adopt(1, HardState(2), [BOOT])
+    installed = compacted._replace(durable_index=1)
+    observer.observe(step(status(BOOT), installed, writes=(Write(1, HardState(2), 0, (), (), AT_2),)))
+    assert observer.ledger.members[1].log == [BOOT, SECOND]
+    observer.observe(step(installed, compacted, event=Persisted(1), sent=(ACK_2,)))
+    assert observer.ledger.members[1].disk == [BOOT, SECOND]
+
+
+def test_the_entries_behind_an_installed_snapshot_replace_those_of_the_old_log() -> None:
+    observer = observer_of(RULES, commits(BOOT, SECOND))
+    observer.ledger.adopt(1, HardState(2), [BOOT, Entry(1, 2, 0, b"old"), Entry(1, 3, 0, b"old")])
+    new = status(log=RaftLog((THIRD,), 2, 2), snapshot=AT_2, commit_index=2, durable_index=1)
+    observer.observe(step(status(BOOT), new, writes=(Write(1, None, 0, (THIRD,), (), AT_2),)))
+    member = observer.ledger.members[1]
+    assert (member.log, member.changed_from, member.truncated) == ([BOOT, SECOND, THIRD], 2, True)
+
+
+def test_an_observer_who_came_later_does_not_miss_what_a_snapshot_stands_for() -> None:
+    observer = Observer([one for one in RULES if not one.whole_cluster])
+    after = status(log=RaftLog((THIRD,), 2, 2), snapshot=AT_2, durable_index=3, commit_index=2)
+    started = Started(HardState(2), (THIRD,), AT_2)
+    observer.observe(step(None, after, event=started))
+    observer.observe(step(after, after._replace(commit_index=3), committed=(THIRD,)))
 
 
 def test_a_read_is_measured_by_what_was_committed_when_it_was_asked() -> None:

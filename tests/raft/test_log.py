@@ -101,6 +101,14 @@ LogAgainstModel.TestCase.settings = settings(
 TestLogAgainstModel = LogAgainstModel.TestCase
 
 
+def test_a_compacted_log_knows_the_term_right_before_its_first_entry() -> None:
+    """A peer whose entry there is of an older term must not be taken to agree."""
+    log = RaftLog([Entry(4, 5, 0, b""), Entry(6, 6, 0, b"")], 4, 4)
+    assert [log.term(index) for index in (3, 4, 5, 7)] == [None, 4, 4, None]
+    assert [log.last_index_not_above(9, term) for term in (6, 5, 4, 3)] == [6, 5, 5, 3]
+    assert log.last_index_not_above(2, 1) == 2
+
+
 def test_an_empty_log_has_no_last_term() -> None:
     log = RaftLog()
     assert (log.first_index, log.last_index, log.last_term, log.durable_index) == (1, 0, 0, 0)
