@@ -33,7 +33,12 @@ ZEROS = bytes(1 << 20)
 
 
 class File(Protocol):
-    """An open file. Offsets and sizes in bytes. Every method raises ``StorageError``."""
+    """An open file. Offsets and sizes in bytes. Every method raises ``StorageError``.
+
+    ``syncs`` counts the syncs of this file that the system said were done.
+    """
+
+    syncs: int
 
     async def size(self) -> int:
         """Return the length of the file."""
@@ -173,6 +178,7 @@ class _OpenFile:
         self._path = path
         self._descriptor = descriptor
         self._failed = False
+        self.syncs = 0
 
     async def size(self) -> int:
         return await self._run("stat", lambda: os.fstat(self._descriptor).st_size)
@@ -216,6 +222,7 @@ class _OpenFile:
         except OSError:
             self._failed = True
             raise
+        self.syncs += 1
 
     async def _run(self, action: str, call: Callable[[], T]) -> T:
         return await self._disk._run(action, self._path, lambda: self._checked(call))  # noqa: SLF001

@@ -58,7 +58,7 @@ class Recovered(NamedTuple):
 
 @dataclass(slots=True)
 class WalCounters:
-    """What was written since the log was opened; ``fsyncs`` are those of batches."""
+    """What was written since the log was opened; ``fsyncs`` are those the disk counted meanwhile."""
 
     fsyncs: int = 0
     batches: int = 0
@@ -294,6 +294,7 @@ class Wal:
 
     async def _write(self, segment: Segment, data: bytes) -> None:
         """One write, one sync; anything but success ends the log."""
+        syncs = segment.file.syncs
         try:
             self._check_open()  # it may have been closed while the next segment was made
             await segment.file.write(segment.offset, data, sync=True)
@@ -305,7 +306,7 @@ class Wal:
                 raise StorageError(f"room that had been reserved was not there: {error}") from error
             raise
         segment.offset += len(data)
-        self.counters.fsyncs += 1
+        self.counters.fsyncs += segment.file.syncs - syncs
         self.counters.batches += 1
         self.counters.bytes += len(data)
 

@@ -30,21 +30,21 @@ class Network:
     def __init__(self) -> None:
         self.receivers: dict[int, Receiver] = {}
         self.cut: set[tuple[int, int]] = set()
+        self.isolated: set[int] = set()
 
     def isolate(self, member: int) -> None:
-        """Cut every link of ``member``."""
-        self.cut |= {(member, other) for other in self.receivers} | {
-            (other, member) for other in self.receivers
-        }
+        """Cut every link of ``member``, also to members that come later."""
+        self.isolated.add(member)
 
     def heal(self) -> None:
         """Restore every link."""
         self.cut.clear()
+        self.isolated.clear()
 
     def deliver(self, frame: bytes, link: tuple[int, int]) -> None:
         """Hand a frame to its target, if it is there and the link is whole."""
         receiver = self.receivers.get(link[1])
-        if receiver is not None and link not in self.cut:
+        if receiver is not None and link not in self.cut and not self.isolated & set(link):
             receiver.receive(decode_message(frame))
 
 

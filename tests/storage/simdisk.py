@@ -229,6 +229,7 @@ class SimFile:
         self._inode = inode
         self._failed = False
         self._closed = False
+        self.syncs = 0
 
     async def size(self) -> int:
         await self._step("size")
@@ -260,6 +261,7 @@ class SimFile:
                 self._inode.pending.clear()  # the pages are marked clean and will never be written
             raise
         self._inode.sync()
+        self.syncs += 1
 
     async def close(self) -> None:
         self._closed = True
