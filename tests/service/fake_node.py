@@ -58,6 +58,9 @@ class FakeNode:
             commit_index=self.applied_index,
             applied_index=self.applied_index,
             log=None,  # type: ignore[arg-type]
+            snapshot=None,
+            configuration_index=1,
+            transferee=0,
             configuration=Configuration((self.member_id,), self.learners),
             peers={},
         )
