@@ -61,7 +61,7 @@ def test_random_schedules_keep_all_rules_and_end_in_progress(make: CoreMaker, lo
 def test_seeded_schedules_keep_all_rules_and_end_in_progress(size: int, make: CoreMaker, long: bool) -> None:
     """The same from plain seeds: many more steps in the same time, without shrinking."""
     parts = parts_of(make)
-    for seed in range(8000 if long else 200):
+    for seed in range(6000 if long else 120):
         lease_reads = Part.LEASE_READS in parts and seed % 4 == 3
         schedule = Schedule(
             size,
