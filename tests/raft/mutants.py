@@ -1,6 +1,7 @@
 """Bugs with a history, each put into the reference core as an override of one of its rules.
 
-The names are those of the project's catalogue: E elections, L log and commitment, R reads. None of them
+The names are those of the project's catalogue: E elections, L log and commitment, R reads,
+S snapshots, M changes of the members. None of them
 may survive: ``python -m tests.raft.matrix`` prints which test finds which.
 """
 
@@ -8,19 +9,22 @@ from collections.abc import Sequence
 
 from raftkv.raft import HardState
 from raftkv.raft.core import Raft
+from raftkv.raft.membership import ConfigurationHistory
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
+    PreVoteReply,
     RequestPreVote,
     RequestVote,
     RequestVoteReply,
 )
 from raftkv.raft.progress import Progress
-from raftkv.raft.quorum import VoteResult, vote_result
+from raftkv.raft.quorum import VoteResult, acknowledged_by_majority, vote_result
 from raftkv.raft.ready import Write
-from raftkv.raft.types import NO_NODE, Entry, Role
+from raftkv.raft.types import NO_NODE, Change, Configuration, Entry, Role, Snapshot
 
 
 class E1(Raft):
@@ -91,6 +95,17 @@ class E12(Raft):
     def reset_election_timer(self) -> None:
         self._election_elapsed = 0
         self._election_timeout = self.election_ticks
+
+
+class E9(Raft):
+    """A learner is counted for the commit index."""
+
+    def advance_commit(self) -> None:
+        index = acknowledged_by_majority(self.configuration.members, self._durable_at)
+        if index > self.commit_index and self.log.term(index) == self.current_term:
+            self.commit_index = index
+            self._uncommitted_bytes = 0
+            self.leave_when_removed()
 
 
 class L1(Raft):
@@ -199,6 +214,174 @@ class R2(Raft):
         return True
 
 
+class R5(Raft):
+    """A pause of the process does not shorten the lease."""
+
+    def tick(self, intervals: int = 1) -> None:
+        super().tick()
+
+
+class R7(Raft):
+    """A voter forgets, with its leader's term or its own restart, that a lease may run on."""
+
+    def step(self, message: Message) -> None:
+        self._promised = False
+        super().step(message)
+
+
+class S1(Raft):
+    """A snapshot throws away the newer entries of the log."""
+
+    def on_install_snapshot(self, message: InstallSnapshot) -> None:
+        self.follow(message.source)
+        snapshot = message.snapshot
+        if snapshot.index > self.commit_index:
+            self.install_snapshot(snapshot)
+        index = max(snapshot.index, self.commit_index)
+        self._send_append_reply(message.source, index, success=True)
+
+
+class S4(Raft):
+    """A snapshot leaves the configuration as it was."""
+
+    def install_snapshot(self, snapshot: Snapshot) -> None:
+        before = self.configuration
+        super().install_snapshot(snapshot)
+        self.configurations = ConfigurationHistory(snapshot.index, before, ())
+
+
+class M1(Raft):
+    """A change of the members does not wait for the one before."""
+
+    def check_change(self, change: Change) -> None:
+        if self.configurations.latest_index <= self.commit_index:
+            super().check_change(change)
+
+
+class M2(Raft):
+    """A change does not wait for an entry of the leader's term (the bug of 2015)."""
+
+    def check_change(self, change: Change) -> None:
+        if self.may_read():
+            super().check_change(change)
+
+
+class M3(Raft):
+    """A configuration takes force only when it is committed."""
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.configurations.at(self.commit_index)
+
+
+class M5(Raft):
+    """A leader that removed itself leads on."""
+
+    def leave_when_removed(self) -> None:
+        pass
+
+
+class M6(Raft):
+    """Who was removed is never told, and asks for votes for ever."""
+
+    def is_removed(self, member: int) -> bool:
+        return False
+
+
+class M8(Raft):
+    """The target of a transfer stands before it has all entries."""
+
+    def finish_transfer(self, peer: int) -> None:
+        match_index = self.progress[peer].match_index if peer in self.progress else 0
+        if peer == self.transferee and match_index < self.log.last_index:
+            self.progress[peer].match_index = self.log.last_index
+            super().finish_transfer(peer)
+            self.progress[peer].match_index = match_index
+        else:
+            super().finish_transfer(peer)
+
+
+class ProposalsWhileMoving(Raft):
+    """A leader takes proposals while leadership moves."""
+
+    def propose(self, data: bytes) -> None:
+        target, self.transferee = self.transferee, NO_NODE
+        super().propose(data)
+        self.transferee = target
+
+
+class LearnerVotes(Raft):
+    """The votes of learners count."""
+
+    def _count_vote(self, voter: int, *, granted: bool) -> None:
+        self._votes.setdefault(voter, granted)
+        if vote_result(self.configuration.members, self._votes) is VoteResult.WON:
+            self._votes = dict.fromkeys(self.configuration.voters, True)
+        super()._count_vote(voter, granted=granted)
+
+
+class NoFallBack(Raft):
+    """A truncated configuration stays in force."""
+
+    def truncate_from(self, index: int) -> None:
+        configurations, changed = self.configurations, self._configuration_changed
+        self.configurations = ConfigurationHistory(0, self.configuration, ())
+        super().truncate_from(index)
+        self.configurations, self._configuration_changed = configurations, changed
+
+
+class TellsTooEarly(Raft):
+    """Who is removed by a change that is not committed is told so."""
+
+    def is_removed(self, member: int) -> bool:
+        return member in self.configuration.removed
+
+
+class OnlyMembersStand(Raft):
+    """Who is being removed does not stand, though its log may be needed."""
+
+    def may_campaign(self) -> bool:
+        return self.node_id in self.configuration.voters
+
+
+class PromotesAnyone(Raft):
+    """A learner is promoted wherever it is."""
+
+    def check_change(self, change: Change) -> None:
+        if change.member in self.progress:
+            progress = self.progress[change.member]
+            match_index, progress.match_index = progress.match_index, self.log.last_index
+            try:
+                super().check_change(change)
+            finally:
+                progress.match_index = match_index
+        else:
+            super().check_change(change)
+
+
+class LateSnapshot(Raft):
+    """An own snapshot that is late replaces a newer one."""
+
+    def compacted(self, snapshot: Snapshot, first_index: int) -> None:
+        super().compacted(snapshot, first_index)
+        self.snapshot = snapshot
+
+
+class NoStickiness(Raft):
+    """Who hears a leader votes all the same."""
+
+    def hears_leader(self) -> bool:
+        return False
+
+
+class TermFreesVoter(Raft):
+    """A voter that hears of a higher term is free of what it promised to its leader."""
+
+    def on_pre_vote_reply(self, message: PreVoteReply) -> None:
+        self._promised = False
+        super().on_pre_vote_reply(message)
+
+
 class TermOfOldAnswers(Raft):
     """An answer of an older term counts."""
 
@@ -267,13 +450,27 @@ class AnyLeader(Raft):
 
 CATALOGUE: dict[str, type[Raft]] = {
     mutant.__name__: mutant
-    for mutant in (E1, E2, E3, E6, E7, E10, E11, E12, L1, L2, L3, L4, L6, L7, L9, L10, L11, R1, R2)
+    for mutant in (
+        *(E1, E2, E3, E6, E7, E9, E10, E11, E12),
+        *(L1, L2, L3, L4, L6, L7, L9, L10, L11),
+        *(R1, R2, R5, R7, S1, S4),
+        *(M1, M2, M3, M5, M6, M8),
+    )
 }
 """The rows of the catalogue that live in the core."""
 
 FURTHER: dict[str, type[Raft]] = {
     mutant.__name__: mutant
     for mutant in (
+        ProposalsWhileMoving,
+        LearnerVotes,
+        NoFallBack,
+        TellsTooEarly,
+        OnlyMembersStand,
+        PromotesAnyone,
+        LateSnapshot,
+        NoStickiness,
+        TermFreesVoter,
         TermOfOldAnswers,
         SameRound,
         NoCheckQuorum,

@@ -17,15 +17,18 @@ from raftkv.raft.messages import (
     ForwardProposals,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     PreVoteReply,
     ReadIndex,
     ReadIndexReply,
+    RemovedNotice,
     RequestPreVote,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
-from raftkv.raft.types import Entry, EntryKind
+from raftkv.raft.types import Configuration, Entry, EntryKind, Snapshot
 
 IDS = st.integers(1, 2**64 - 1)
 NUMBERS = st.integers(0, 2**64 - 1)
@@ -46,10 +49,12 @@ def of(kind: type[Any], *fields: st.SearchStrategy[Any]) -> st.SearchStrategy[An
 
 
 NUMBER_TUPLES = st.lists(NUMBERS, max_size=5).map(tuple)
+MEMBERS = st.lists(IDS, max_size=5, unique=True).map(sorted).map(tuple)
+SNAPSHOTS = st.builds(Snapshot, NUMBERS, NUMBERS, st.builds(Configuration, MEMBERS, MEMBERS, MEMBERS))
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     of(RequestPreVote, NUMBERS, NUMBERS),
     of(PreVoteReply, st.booleans()),
-    of(RequestVote, NUMBERS, NUMBERS),
+    of(RequestVote, NUMBERS, NUMBERS, st.booleans()),
     of(RequestVoteReply, st.booleans()),
     append_entries(),
     of(AppendEntriesReply, st.booleans(), NUMBERS, NUMBERS, NUMBERS),
@@ -58,6 +63,9 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     of(ForwardProposals, st.lists(st.binary(max_size=30), max_size=5).map(tuple)),
     of(ReadIndex, NUMBER_TUPLES),
     of(ReadIndexReply, NUMBER_TUPLES, NUMBERS),
+    of(InstallSnapshot, SNAPSHOTS),
+    of(TimeoutNow),
+    of(RemovedNotice),
 )
 HEARTBEAT = Heartbeat(source=1, target=2, term=3, commit=4, round=5)
 APPEND = AppendEntries(1, 2, 3, 10, 3, (Entry(3, 11, 0, b"a"), Entry(3, 12, 2, b"")), 10)

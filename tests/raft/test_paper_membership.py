@@ -213,11 +213,12 @@ def test_a_learner_is_not_counted_for_commitment(make: CoreMaker) -> None:
 
 def test_a_learner_is_not_counted_for_elections(make: CoreMaker) -> None:
     """§4.2.1: it is not counted towards majorities for voting, and is not asked."""
-    one = follower_of(make, Configuration((1, 2, 3), (4,)))
+    one = follower_of(make, Configuration((1, 2, 3), (4, 5)))
     assert {message.target for message in of(RequestPreVote, one.timeout())} == {2, 3}
-    one.step(PreVoteReply(4, 1, 2, granted=True))
+    one.step(*(PreVoteReply(learner, 1, 2, granted=True) for learner in (4, 5)))
     assert one.status.role is Role.PRE_CANDIDATE
-    one.step(PreVoteReply(2, 1, 2, granted=True), RequestVoteReply(4, 1, 2, granted=True))
+    one.step(PreVoteReply(2, 1, 2, granted=True))
+    one.step(*(RequestVoteReply(learner, 1, 2, granted=True) for learner in (4, 5)))
     assert one.status.role is Role.CANDIDATE
 
 

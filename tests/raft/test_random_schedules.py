@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
+from raftkv.raft import Part
 from raftkv.raft.invariants import RuleViolated
-from tests.raft.group import CoreMaker
+from tests.raft.group import CoreMaker, parts_of
 from tests.raft.mutants import R2, TermOfOldAnswers
 from tests.raft.schedules import KINDS, Choice, Schedule, play, random_choices
 from tests.raft.story import Story
@@ -34,7 +35,7 @@ CHOICES = st.lists(
 
 
 def run_schedule(make: CoreMaker, size: int, slow_disks: bool, seed: int, drawn: Drawn) -> None:
-    schedule = Schedule(size, slow_disks=slow_disks, seed=seed, make=make)
+    schedule = Schedule(size, slow_disks=slow_disks, seed=seed, make=make, parts=parts_of(make))
     try:
         play(schedule, drawn.choices)
     except BaseException:
@@ -59,8 +60,17 @@ def test_random_schedules_keep_all_rules_and_end_in_progress(make: CoreMaker, lo
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
 def test_seeded_schedules_keep_all_rules_and_end_in_progress(size: int, make: CoreMaker, long: bool) -> None:
     """The same from plain seeds: many more steps in the same time, without shrinking."""
-    for seed in range(8000 if long else 200):
-        schedule = Schedule(size, slow_disks=seed % 3 > 0, seed=seed, make=make)
+    parts = parts_of(make)
+    for seed in range(6000 if long else 120):
+        lease_reads = Part.LEASE_READS in parts and seed % 4 == 3
+        schedule = Schedule(
+            size,
+            slow_disks=seed % 3 > 0,
+            seed=seed,
+            make=make,
+            lease_reads=lease_reads,
+            parts=parts,
+        )
         try:
             play(schedule, random_choices(Random(seed), 300))
         except BaseException as error:

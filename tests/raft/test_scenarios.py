@@ -21,4 +21,4 @@ def test_scenario(path: Path, make: CoreMaker, rewrite: bool) -> None:
 
 
 def test_there_are_enough_stories() -> None:
-    assert len(SCENARIOS) >= 25
+    assert len(SCENARIOS) >= 60
