@@ -29,6 +29,7 @@ from raftkv.net.transport import PeerTransport
 from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
 from raftkv.node.node import Identity, Node
 from raftkv.raft import HardState, bootstrap_entry, make_core
+from raftkv.raft.checked import CheckedCore
 from raftkv.service.maintenance import ETCD_VERSION
 from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata
@@ -191,6 +192,8 @@ async def build(config: Config, log: EventLog) -> Server:
             lease_reads=config.lease_reads,
             emit=log.emit,
         )
+        if config.check_rules:
+            core = CheckedCore(core, recovered.hard_state, recovered.entries)
         server = Server(config, log)
         server.transport = PeerTransport(
             metadata.member_id,

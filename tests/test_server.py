@@ -261,3 +261,12 @@ async def test_a_member_that_lost_its_data_does_not_start_as_if_new(
     assert not (tmp_path / "n1").exists()
     for running in members[1:]:
         await running.stop()
+
+
+async def test_a_member_that_is_checked_against_the_rules_serves_too(
+    make_config: Callable[..., Config],
+) -> None:
+    config = make_config(check_rules="true")
+    running = await start(config)
+    assert await put(config, "a2V5") == 2
+    await running.stop()

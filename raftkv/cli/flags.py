@@ -44,6 +44,7 @@ FLAGS = (
     Flag("max-txn-ops", "128", "operations allowed in one txn"),
     Flag("max-request-bytes", "1572864", "largest request in bytes"),
     Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
+    Flag("check-rules", "false", "true: hold every step against the rules of Raft; slow, for finding bugs"),
     Flag("log-level", "info", "debug, info, warning or error"),
     Flag("log-format", "text", "text or json"),
 )

@@ -21,7 +21,7 @@ MAX_REQUEST_BYTES = 32 * 1024 * 1024
 NUMBERS = frozenset({"heartbeat_interval", "election_timeout", "max_request_bytes", "max_txn_ops"})
 """Fields that hold a whole number."""
 
-SWITCHES = frozenset({"lease_reads"})
+SWITCHES = frozenset({"check_rules", "lease_reads"})
 """Fields that are true or false."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -48,6 +48,7 @@ class Config:
     max_request_bytes: int = 1_572_864
     max_txn_ops: int = 128
     lease_reads: bool = False
+    check_rules: bool = False
     log_level: str = "info"
     log_format: str = "text"
 

@@ -15,6 +15,7 @@ from raftkv.node.config import Config
 from raftkv.node.node import Identity, Node
 from raftkv.node.transport import Receiver
 from raftkv.raft import HardState, Message, PeerEvent, Role, bootstrap_entry, make_core
+from raftkv.raft.checked import CheckedCore
 from raftkv.raft.codec import decode_message, encode_message
 from raftkv.storage.disk import FileDisk
 from raftkv.storage.records import Metadata
@@ -146,6 +147,8 @@ class LoopbackCluster:
             election_ticks=config.election_ticks,
             emit=events.append,
         )
+        # Every rule about one member is checked at every call, in every test of the node.
+        core = CheckedCore(core, recovered.hard_state, recovered.entries)
         node = Node(
             config,
             Identity(member, CLUSTER_ID, recovered.boot),
