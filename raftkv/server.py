@@ -181,7 +181,8 @@ async def build(config: Config, log: EventLog) -> Server:
             log.emit(recovered.torn)
         metadata = recovered.metadata
         machine = Machine()
-        log.member_names = lambda: {m.id: m.name for m in machine.membership.members()}
+        named = {member.id: member.name for member in bootstrap_members(config)}
+        log.member_names = lambda: named | {m.id: m.name for m in machine.membership.members() if m.name}
         rng = SystemRandom()
         core = make_core(
             metadata.member_id,

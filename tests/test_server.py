@@ -233,6 +233,10 @@ async def test_a_library_s_assertion_does_not_stop_the_member(make_config: Calla
     await running.stop()
 
 
+def _lines(members: list[Running]) -> list[str]:
+    return [line for running in members for line in running.lines.getvalue().splitlines()]
+
+
 async def test_a_member_that_lost_its_data_does_not_start_as_if_new(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
@@ -254,6 +258,8 @@ async def test_a_member_that_lost_its_data_does_not_start_as_if_new(
         await put(config, "a2V5")
     while not all(m.name for r in members for m in r.server.node.machine.membership.members()):
         await asyncio.sleep(0.01)
+    assert any("follows n" in line for line in members[0].lines.getvalue().splitlines())
+    assert not any("follows " in line and "follows n" not in line for line in _lines(members))
     await members[0].stop()
     shutil.rmtree(tmp_path / "n1")
     with pytest.raises(DataDirMismatch, match="has been part of this cluster before"):
