@@ -766,8 +766,7 @@ def test_what_waits_to_be_forwarded_is_lost_with_the_leader(make: CoreMaker) -> 
     one.core.read_index(1)
     one.core.step(RequestVoteReply(3, 1, 5, granted=False))
     assert one.carry_out() == []
-    one.heartbeat(term=5)
-    assert one.tick() == []
+    assert of((ForwardProposals, ReadIndex), one.heartbeat(term=5) + one.tick()) == []
 
 
 @needs(Part.PIPELINING)

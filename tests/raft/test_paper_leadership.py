@@ -9,6 +9,8 @@ from raftkv.raft.messages import (
     ForwardProposals,
     Heartbeat,
     PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -260,3 +262,5 @@ def test_reads_of_followers_share_the_lease(make: CoreMaker) -> None:
     one.acknowledge(3, 3)
     one.read(7)
     assert one.reads == [(7, 3)]
+    answers = of((Heartbeat, ReadIndexReply), one.step(ReadIndex(3, 1, 2, (8,))))
+    assert answers == [ReadIndexReply(1, 3, 2, (8,), 3)]

@@ -203,12 +203,15 @@ def test_a_learner_is_sent_the_log(make: CoreMaker) -> None:
 
 def test_a_learner_is_not_counted_for_commitment(make: CoreMaker) -> None:
     """§4.2.1: it is not yet counted towards majorities for commitment purposes."""
-    one = with_learner(make)
+    one = led(make)
+    for index, learner in ((3, 4), (4, 5)):
+        one.change(LEARN, learner)
+        one.acknowledge(index, 2, 3)
     one.propose(b"x")
-    one.acknowledge(4, 4)
-    assert one.status.commit_index == 3
-    one.acknowledge(4, 3)
+    one.acknowledge(5, 4, 5)
     assert one.status.commit_index == 4
+    one.acknowledge(5, 3)
+    assert one.status.commit_index == 5
 
 
 def test_a_learner_is_not_counted_for_elections(make: CoreMaker) -> None:
