@@ -1,0 +1,181 @@
+"""An event loop on a virtual clock: time passes only when nobody has anything to do.
+
+Everything that runs belongs to an *incarnation* (one start of one member) or to the world around the
+members. Which one is kept in a context variable, which tasks and callbacks inherit. So the loop knows for
+each callback whose it is, and a member can be ended at any instant as a power loss would: nothing of it
+runs again, not even its ``finally`` blocks. It can also be paused, and it has a clock of its own.
+
+The order of callbacks is that of asyncio (first in, first out), hence the same in every run. Threads,
+sockets, signals and subprocesses do not exist here: to ask for one is an error.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Deadlock(Exception):
+    """Somebody waits for what can't happen any more: no callback is ready and no timer is set."""
+
+
+class Livelock(Exception):
+    """Callbacks keep each other busy without letting time pass."""
+
+
+class Incarnation:
+    """One start of one member, as the loop sees it.
+
+    Its clock shows ``drift * now + offset``, in seconds. ``tasks`` keeps what it started from being
+    collected (and so from running ``finally`` blocks) after its end.
+    """
+
+    def __init__(self, name: str, *, drift: float = 1.0, offset: float = 0.0) -> None:
+        self.name = name
+        self.drift = drift
+        self.offset = offset
+        self.alive = True
+        self.paused = False
+        self.parked: list[asyncio.Handle] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def local(self, now: float) -> float:
+        """Return what its clock shows at ``now``."""
+        return now * self.drift + self.offset
+
+    def true(self, when: float) -> float:
+        """Return the time at which its clock shows ``when``."""
+        return (when - self.offset) / self.drift
+
+    def set_drift(self, drift: float, now: float) -> None:
+        """Let its clock run ``drift`` times as fast from ``now`` on, without a jump."""
+        self.offset += now * (self.drift - drift)
+        self.drift = drift
+
+
+OWNER: ContextVar[Incarnation | None] = ContextVar("OWNER", default=None)
+"""Whose callback is running; None: the world's."""
+
+MAX_CALLBACKS_AN_INSTANT = 200_000
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """Runs callbacks in order; when none is ready, moves the clock to the next timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.steps = 0
+        self._same_instant = 0
+        self._world = copy_context()
+        assert OWNER.get() is None, "a loop belongs to the world"
+        self.failures: list[tuple[Incarnation | None, dict[str, Any]]] = []
+        self.set_exception_handler(_keep_failure)
+
+    def time(self) -> float:
+        """Return the time on the clock of whoever asks."""
+        owner = OWNER.get()
+        return self.now if owner is None else owner.local(self.now)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back when the clock of whoever asks shows ``when``."""
+        owner = OWNER.get()
+        if owner is not None:
+            when = owner.true(when)
+        # A timer that is due would run before what is ready already: asyncio rounds so too.
+        timer = asyncio.TimerHandle(max(when, self.now), callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True
+        return timer
+
+    def call_world_at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
+        """Call back at ``when`` in the world's name, whoever asks: the asker may be gone by then."""
+        timer = asyncio.TimerHandle(max(when, self.now), callback, args, self, self._world)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True
+
+    def spawn(self, owner: Incarnation, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Start ``work`` as a task of ``owner``."""
+        context = copy_context()
+        context.run(OWNER.set, owner)
+        task = self.create_task(work, name=name, context=context)
+        owner.tasks.append(task)
+        return task
+
+    def end(self, owner: Incarnation) -> None:
+        """Let nothing of ``owner`` run again."""
+        owner.alive = False
+        owner.parked.clear()
+
+    def pause(self, owner: Incarnation) -> None:
+        """Let nothing of ``owner`` run until ``resume``."""
+        owner.paused = True
+
+    def resume(self, owner: Incarnation) -> None:
+        """Let ``owner`` go on with what came meanwhile, timers included."""
+        owner.paused = False
+        self._ready.extend(owner.parked)
+        owner.parked.clear()
+
+    def _run_once(self) -> None:
+        ready = self._ready
+        if not ready:
+            self._pass_time()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            owner = handle._context.get(OWNER)
+            if owner is None or (owner.alive and not owner.paused):
+                self.steps += 1
+                handle._run()
+            elif owner.alive:
+                owner.parked.append(handle)
+        self._same_instant += 1
+        if self._same_instant > MAX_CALLBACKS_AN_INSTANT:
+            raise Livelock(f"{self._same_instant} rounds of callbacks at {self.now:.6f} s")
+
+    def _pass_time(self) -> None:
+        """Move to the next instant for which a timer is set, and make its timers ready."""
+        scheduled = self._scheduled
+        while scheduled and (scheduled[0]._cancelled or _is_of_the_dead(scheduled[0])):
+            heapq.heappop(scheduled)._scheduled = False
+        if not scheduled:
+            if self._stopping:
+                return
+            raise Deadlock(f"nothing will ever happen after {self.now:.6f} s")
+        if scheduled[0]._when > self.now:
+            self.now = scheduled[0]._when
+            self._same_instant = 0
+        while scheduled and scheduled[0]._when <= self.now:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False
+            self._ready.append(timer)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Nothing to count: cancelled timers are dropped when their time comes."""
+
+    def _write_to_self(self) -> None:
+        """Nobody sleeps in a selector."""
+
+    def _process_events(self, event_list: object) -> None:
+        raise AssertionError("there are no sockets here")
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> Any:  # type: ignore[override]
+        """Refuse: there are no threads here."""
+        raise AssertionError(f"{func} was to run in a thread")
+
+
+def _is_of_the_dead(handle: asyncio.Handle) -> bool:
+    owner = handle._context.get(OWNER)
+    return owner is not None and not owner.alive
+
+
+def _keep_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    assert isinstance(loop, SimLoop)
+    loop.failures.append((OWNER.get(), context))

@@ -1,0 +1,190 @@
+"""The simulated network: directed links that delay, lose, double and cut.
+
+Messages travel as frames of the real codec. A link keeps their order, as a stream does, unless the
+conditions say that it may not. What is sent into a cut link, or to a member that is down, is lost; the
+sender is told so now and then, as a broken stream would tell it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from raftkv.node.transport import Receiver
+from raftkv.raft import Message, PeerEvent
+from raftkv.raft.codec import decode_message, encode_message
+from raftkv.sim.loop import SimLoop
+
+Link = tuple[int, int]
+"""From a member to a member."""
+
+RECONNECT_SECONDS = 0.05
+"""How long after a link is whole again its stream is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The weather on every link. Delays in seconds; ``loss``, ``duplication``: chance for a message.
+
+    ``reordering``: whether a message may overtake another on the same link.
+    """
+
+    shortest: float = 0.001
+    longest: float = 0.001
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: bool = False
+
+
+CALM = Conditions()
+
+
+class SimNetwork:
+    """Every link between the members of one cluster."""
+
+    def __init__(self, loop: SimLoop, random: Random, witness: Callable[[int, int, bytes], None]) -> None:
+        """``witness(source, target, frame)`` sees every frame when it arrives."""
+        self.conditions = CALM
+        self.counts: Counter[str] = Counter()
+        self._loop = loop
+        self._random = random
+        self._witness = witness
+        self._receivers: dict[int, Receiver] = {}
+        self._peers: dict[int, tuple[int, ...]] = {}
+        self._cut: dict[Link, int] = {}
+        self._down: dict[Link, None] = {}
+        self._last_arrival: dict[Link, float] = {}
+
+    # ---------------------------------------------------------------- for the members' transports
+
+    def attach(self, member: int, receiver: Receiver) -> None:
+        """Let a member that has started receive."""
+        self._receivers[member] = receiver
+
+    def detach(self, member: int) -> None:
+        """Take a member that has ended off the net."""
+        self._receivers.pop(member, None)
+        self._peers.pop(member, None)
+
+    def set_peers(self, member: int, peers: Sequence[int]) -> None:
+        """Connect a member's streams."""
+        self._peers[member] = tuple(peers)
+        for peer in peers:
+            self._connect((member, peer))
+
+    def send(self, source: int, message: Message) -> None:
+        """Send a message; the conditions decide when and whether it arrives."""
+        link = (source, message.target)
+        self.counts["sent"] += 1
+        if message.target not in self._peers.get(source, ()):
+            self.counts["to no peer"] += 1
+            return
+        if self.is_cut(link) or message.target not in self._receivers:
+            self._lose(link)
+            return
+        weather, random = self.conditions, self._random
+        if weather.loss and random.random() < weather.loss:
+            self.counts["lost"] += 1
+            return
+        frame = encode_message(message)
+        self._carry(link, frame)
+        if weather.duplication and random.random() < weather.duplication:
+            self.counts["doubled"] += 1
+            self._carry(link, frame)
+
+    def is_cut(self, link: Link) -> bool:
+        """Whether nothing passes a link."""
+        return link in self._cut
+
+    # ---------------------------------------------------------------- for the faults
+
+    def cut(self, links: Iterable[Link]) -> None:
+        """Cut links; cut twice, a link has to be mended twice."""
+        for link in links:
+            self._cut[link] = self._cut.get(link, 0) + 1
+
+    def mend(self, links: Iterable[Link]) -> None:
+        """Take back one ``cut`` of each link."""
+        for link in links:
+            left = self._cut.get(link, 0) - 1
+            if left > 0:
+                self._cut[link] = left
+            elif link in self._cut:
+                del self._cut[link]
+                self._connect(link)
+
+    def mend_all(self) -> None:
+        """Take back every cut."""
+        links, self._cut = list(self._cut), {}
+        for link in links:
+            self._connect(link)
+
+    # ---------------------------------------------------------------- inside
+
+    def _carry(self, link: Link, frame: bytes) -> None:
+        weather = self.conditions
+        delay = weather.shortest
+        if weather.longest > weather.shortest:
+            delay += self._random.random() * (weather.longest - weather.shortest)
+        arrival = self._loop.now + delay
+        if not weather.reordering:
+            arrival = max(arrival, self._last_arrival.get(link, 0.0))
+            self._last_arrival[link] = arrival
+        self._loop.call_world_at(arrival, self._arrive, link, frame)
+
+    def _arrive(self, link: Link, frame: bytes) -> None:
+        receiver = self._receivers.get(link[1])
+        if receiver is None or self.is_cut(link):
+            self._lose(link)
+            return
+        self.counts["arrived"] += 1
+        self._witness(*link, frame)
+        receiver.receive(decode_message(frame))
+
+    def _lose(self, link: Link) -> None:
+        """Drop a message, and tell its sender once an outage."""
+        self.counts["cut off"] += 1
+        if link not in self._down:
+            self._down[link] = None
+            self._tell(link, PeerEvent.UNREACHABLE, RECONNECT_SECONDS)
+
+    def _connect(self, link: Link) -> None:
+        self._loop.call_world_at(self._loop.now + RECONNECT_SECONDS, self._connected, link)
+
+    def _connected(self, link: Link) -> None:
+        if not self.is_cut(link) and link[1] in self._receivers:
+            self._down.pop(link, None)
+            self._tell(link, PeerEvent.CONNECTED, 0.0)
+
+    def _tell(self, link: Link, event: PeerEvent, delay: float) -> None:
+        self._loop.call_world_at(self._loop.now + delay, self._told, link, event)
+
+    def _told(self, link: Link, event: PeerEvent) -> None:
+        source, peer = link
+        if (receiver := self._receivers.get(source)) is not None and peer in self._peers.get(source, ()):
+            receiver.peer_event(peer, event)
+
+
+class SimTransport:
+    """One member's side of the network; see ``raftkv.node.transport.Transport``."""
+
+    def __init__(self, member: int, network: SimNetwork) -> None:
+        self._member = member
+        self._network = network
+
+    def start(self, receiver: Receiver) -> None:
+        """See the port."""
+        self._network.attach(self._member, receiver)
+
+    def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
+        """See the port."""
+        self._network.set_peers(self._member, tuple(peers))
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """See the port."""
+        for message in messages:
+            self._network.send(self._member, message)
+
+    async def close(self) -> None:
+        """See the port."""
+        self._network.detach(self._member)
