@@ -9,6 +9,10 @@ The order of callbacks is that of asyncio (first in, first out), hence the same 
 sockets, signals and subprocesses do not exist here: to ask for one is an error.
 """
 
+# A loop is made of the insides of asyncio's handles, which have been the same since 3.7.
+# ruff: noqa: SLF001
+# mypy: disable-error-code="attr-defined"
+
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine
