@@ -94,10 +94,12 @@ def _log_events(text: str, name: str) -> Iterator[Event]:
             if not values:
                 raise HistoryError(place, "an event without an operation")
             function, value = values[0], (values[1] if len(values) > 1 else None)
-            yield _keyed_event(place, int(found["process"]), found["type"], (function, None, value))
+            event = _keyed_event(place, int(found["process"]), found["type"], (function, None, value))
+            yield _compared(event)
 
 
 def _edn_events(text: str, name: str) -> Iterator[Event]:
+    """Read EDN by Knossos' conventions: ``:fail`` did not happen, and a read of nil has observed nothing."""
     try:
         for line, item in edn.Reader(text).items():
             place = f"{name}:{line}"
@@ -107,20 +109,26 @@ def _edn_events(text: str, name: str) -> Iterator[Event]:
             if event_type not in _TYPES or process is None:
                 raise HistoryError(place, "an event needs :process and a :type of invoke, ok, fail or info")
             if isinstance(process, int):  # the others are Jepsen's own, such as :nemesis
-                parts = (item.get(":f"), item.get(":key"), item.get(":value"))
-                yield _keyed_event(place, process, event_type, parts)
+                function, value = item.get(":f"), item.get(":value")
+                unread = event_type == "ok" and function == ":read" and value is None
+                parts = (function, item.get(":key"), value)
+                yield _keyed_event(place, process, "fail" if unread else event_type, parts)
     except edn.EdnError as error:
         raise HistoryError(f"{name}:{error.line}", str(error)) from None
 
 
-def _keyed_event(
-    place: str, process: int, event_type: str, parts: tuple[Any, Any, Any]
-) -> Event:
+def _compared(event: Event) -> Event:
+    """Turn the failure of a cas into what it is where nothing else is called so: "compared unequal", an answer."""
+    if event.type == "fail" and event.input[0] == "cas":
+        return event._replace(type="ok", output=False)
+    return event
+
+
+def _keyed_event(place: str, process: int, event_type: str, parts: tuple[Any, Any, Any]) -> Event:
     """Make an event of ``parts``: the operation's name, the key and the value, an argument or an answer."""
     name, key, value = str(parts[0]).removeprefix(":"), _frozen(parts[1]), _frozen(parts[2])
     if event_type != "invoke":
-        answered = event_type == "ok" if name == "cas" else value
-        return Event(place, process, event_type, (name, key), answered)
+        return Event(place, process, event_type, (name, key), True if name == "cas" else value)
     count = _ARGUMENTS.get(name, 0)
     arguments = () if count == 0 else (value,) if count == 1 else value
     if not isinstance(arguments, tuple) or len(arguments) != count:
@@ -169,7 +177,8 @@ def _json_events(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Event]
         if event_type not in _TYPES or not isinstance(process, int):
             raise HistoryError(place, "an event needs a numeric process and a type of invoke, ok, fail or info")
         if "op" not in item:
-            yield _keyed_event(place, process, event_type, (item.get("f"), item.get("key"), item.get("value")))
+            parts = (item.get("f"), item.get("key"), item.get("value"))
+            yield _compared(_keyed_event(place, process, event_type, parts))
             continue
         try:
             request = _request(item["op"])

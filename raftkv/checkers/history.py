@@ -51,13 +51,26 @@ class Operation(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One line of a recorded history. ``type`` is invoke, ok, fail or info; ``place`` is for messages."""
+    """One line of a recorded history; ``place`` is for messages.
+
+    ``type`` is invoke, ok (answered), fail (no effect, and nothing observed) or info (nobody knows). ``output``
+    is the answer in an ok, ``input`` the request in an invoke; a completion's starts with the operation's name too.
+    """
 
     place: str
     process: int
     type: str
     input: tuple[Any, ...]
     output: Hashable = None
+
+
+class _Open(NamedTuple):
+    """The last operation of a process, as long as its end is not known."""
+
+    number: int
+    position: int
+    invocation: Event
+    given_up: bool = False
 
 
 def pair_events(events: Iterable[Event]) -> list[Operation]:
@@ -67,59 +80,39 @@ def pair_events(events: Iterable[Event]) -> list[Operation]:
     Raises ``HistoryError`` for a completion without an invocation, and for a process that goes on while its
     operation is open or after one whose outcome is unknown.
     """
-    operations: list[Operation | None] = []
-    opened: dict[int, tuple[int, int, Event]] = {}
+    operations: list[Operation] = []
+    processes: dict[int, _Open] = {}
     for position, event in enumerate(events):
+        last = processes.get(event.process)
         if event.type == "invoke":
-            _check_free(opened, event)
-            opened[event.process] = (len(operations), position, event)
-            operations.append(None)
-        else:
-            if event.process not in opened or opened[event.process][2].type == "info":
-                raise HistoryError(
-                    event.place, f":{event.type} of process {event.process}, which has no open operation"
-                )
-            place, call, invocation = opened[event.process]
-            operations[place] = _operation(invocation, call, position, event)
-            if event.type == "info":
-                opened[event.process] = (place, call, event)
-            else:
-                del opened[event.process]
-    for place, call, event in opened.values():
-        if event.type == "invoke":
-            operations[place] = Operation(
-                event.process, call, None, event.input, None, outcome_of("info", event.input)
+            _check_free(last, event)
+            processes[event.process] = _Open(len(operations), position, event)
+            # Until a completion says otherwise, and it may never come.
+            operations.append(
+                Operation(event.process, position, None, event.input, None, Outcome.UNKNOWN)
             )
-    return [operation for operation in operations if operation is not None]
+        elif last is None or last.given_up:
+            raise HistoryError(event.place, f"process {event.process} completes an operation, but has none")
+        elif event.type == "info":
+            processes[event.process] = last._replace(given_up=True)
+        else:
+            operations[last.number] = _completed(last, position, event)
+            del processes[event.process]
+    return operations
 
 
-def _check_free(opened: dict[int, tuple[int, int, Event]], event: Event) -> None:
-    if event.process in opened:
-        why = "is still open" if opened[event.process][2].type == "invoke" else "has an unknown outcome"
+def _check_free(last: _Open | None, event: Event) -> None:
+    if last is not None:
+        why = "has an unknown outcome" if last.given_up else "is still open"
         raise HistoryError(
             event.place, f"process {event.process} starts an operation while its last one {why}"
         )
 
 
-def _operation(invocation: Event, call: int, position: int, completion: Event) -> Operation:
-    if completion.input[0] != invocation.input[0]:
-        raise HistoryError(
-            completion.place, f"completes {invocation.input[0]!r} of {invocation.place} as {completion.input[0]!r}"
-        )
-    outcome = outcome_of(completion.type, invocation.input)
-    returned = None if outcome is Outcome.UNKNOWN else position
-    return Operation(
-        invocation.process, call, returned, invocation.input, completion.output, outcome
-    )
-
-
-def outcome_of(event_type: str, request: tuple[Any, ...]) -> Outcome:
-    """Return the outcome that a completion of this type gives to a request.
-
-    A cas that failed has compared unequal: an answer like any other, and an observation.
-    """
-    if event_type == "info":
-        return Outcome.UNKNOWN
-    if event_type == "ok" or (event_type == "fail" and request[0] == "cas"):
-        return Outcome.OK
-    return Outcome.FAIL
+def _completed(opened: _Open, position: int, completion: Event) -> Operation:
+    request = opened.invocation.input
+    if completion.input[0] != request[0]:
+        began = f"{request[0]!r} of {opened.invocation.place}"
+        raise HistoryError(completion.place, f"{completion.input[0]!r} completes {began}")
+    outcome = Outcome.OK if completion.type == "ok" else Outcome.FAIL
+    return Operation(completion.process, opened.position, position, request, completion.output, outcome)
