@@ -1,0 +1,286 @@
+"""From a seed to a scenario: which faults, how many, when; which requests.
+
+*Swarm*: each seed draws first which kinds of faults it has at all, many of them off, because all kinds at
+once find less than each seed's own mix. Every aspect draws from a stream of its own, so that a change of
+one does not reshuffle the others.
+
+The *fault atlas*: members whose disk rots, and members removed for good, are at most a minority; a crash
+may lose what was not synced, on all members at once. So a correct cluster survives all of it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from raftkv.errors import ConfigError
+from raftkv.sim.network import Conditions
+from raftkv.sim.partitions import KINDS
+from raftkv.sim.scenario import DiskSpeed, Fault, Heal, Operation, Scenario
+
+WARM_UP_SECONDS = 2.0
+"""Before the first fault, so that there is a leader to disturb."""
+
+SAFETY_SECONDS = 24.0
+"""When the safety phase ends; what remains of a run is for recovery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix."""
+
+    name: str
+    kinds: dict[str, float]
+    clients: int = 6
+    keys: int = 6
+    pause_seconds: float = 0.16
+    snapshot_count: tuple[int, ...] = (20, 100, 100_000)
+    options: tuple[tuple[str, str], ...] = ()
+
+
+DEFAULT_KINDS = {
+    "partition": 0.6,
+    "crash": 0.6,
+    "crash all": 0.2,
+    "kill": 0.3,
+    "pause": 0.3,
+    "weather": 0.5,
+    "slow disk": 0.3,
+    "full disk": 0.15,
+    "disk error": 0.15,
+    "rot": 0.15,
+    "clock": 0.3,
+    "transfer": 0.35,
+    "members": 0.3,
+    "snapshot": 0.4,
+    "lag": 0.3,
+}
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile("default", DEFAULT_KINDS),
+        Profile("calm", {}),
+        Profile("lease-reads", DEFAULT_KINDS, options=(("lease-reads", "true"),)),
+    )
+}
+
+
+def profile_named(name: str) -> Profile:
+    """Return a profile; raises ConfigError."""
+    if name not in PROFILES:
+        raise ConfigError(f"--profile {name!r}: there are {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
+    """Return the scenario of a seed."""
+    mix = Random(f"{seed}:mix")
+    kinds = [kind for kind, chance in profile.kinds.items() if mix.random() < chance]
+    options = {**dict(profile.options), "snapshot-count": str(mix.choice(profile.snapshot_count))}
+    return Scenario(
+        nodes=nodes,
+        seed=seed,
+        options=options,
+        network=_draw_network(Random(f"{seed}:network")),
+        disk=_draw_disk(Random(f"{seed}:disk")),
+        faults=_Faults(Random(f"{seed}:faults"), nodes, kinds).draw(),
+        operations=_draw_operations(Random(f"{seed}:clients"), profile, nodes),
+        heal=_draw_core(Random(f"{seed}:core"), nodes),
+    )
+
+
+def _draw_network(random: Random) -> Conditions:
+    shortest = round(random.choice((0.0002, 0.001, 0.002)), 6)
+    longest = round(shortest + random.choice((0.0, 0.001, 0.004, 0.02)), 6)
+    loss = random.choice((0.0, 0.0, 0.001, 0.01, 0.05))
+    duplication = random.choice((0.0, 0.0, 0.01, 0.05))
+    return Conditions(shortest, longest, loss, duplication, random.random() < 0.3)
+
+
+def _draw_disk(random: Random) -> DiskSpeed:
+    shortest = random.choice((0.0001, 0.0005, 0.002))
+    return DiskSpeed(shortest, round(shortest * random.choice((1, 3, 10)), 6))
+
+
+def _draw_core(random: Random, nodes: int) -> Heal:
+    members = [f"n{number}" for number in range(1, nodes + 1)]
+    size = random.randint(nodes // 2 + 1, nodes)
+    return Heal(SAFETY_SECONDS, tuple(sorted(random.sample(members, size))))
+
+
+class _Faults:
+    """Draws the faults of one seed."""
+
+    def __init__(self, random: Random, nodes: int, kinds: list[str]) -> None:
+        self._random = random
+        self._numbers = list(range(1, nodes + 1))
+        self._kinds = kinds
+        self._rotten: list[int] = []
+        self._makers: dict[str, Callable[[float], Iterator[Fault]]] = {
+            "partition": self._partition,
+            "crash": self._crash,
+            "crash all": self._crash_all,
+            "kill": self._kill,
+            "pause": self._pause,
+            "weather": self._weather,
+            "slow disk": self._slow_disk,
+            "full disk": self._full_disk,
+            "disk error": self._disk_error,
+            "rot": self._rot,
+            "clock": self._clock,
+            "transfer": self._transfer,
+            "members": self._members,
+            "snapshot": self._snapshot,
+            "lag": self._lag,
+        }
+
+    def draw(self) -> tuple[Fault, ...]:
+        """Return the faults, by time. Without a kind there are none."""
+        found: list[Fault] = []
+        at = WARM_UP_SECONDS
+        pace = self._random.choice((0.5, 1.0, 2.0))
+        while self._kinds and at < SAFETY_SECONDS:
+            kind = self._random.choice(self._kinds)
+            found += self._makers[kind](_round(at))
+            at += self._random.uniform(0.1, 2 * pace)
+        return tuple(sorted((fault for fault in found if fault.at < SAFETY_SECONDS), key=lambda f: f.at))
+
+    def _name(self) -> str:
+        return f"n{self._random.choice(self._numbers)}"
+
+    def _length(self, longest: float = 5.0) -> float:
+        return _round(self._random.uniform(0.1, 1.0) * self._random.uniform(0.2, longest))
+
+    def _partition(self, at: float) -> Iterator[Fault]:
+        kind = self._random.choice(KINDS)
+        for cut in kind(self._random, self._numbers, self._length(6)):
+            links = tuple(f"n{source}>n{target}" for source, target in cut.links)
+            yield Fault(_round(at + cut.after), "cut", links, max(0.001, _round(cut.seconds)))
+
+    def _crash(self, at: float, member: str = "") -> Iterator[Fault]:
+        member = member or self._name()
+        outcome = self._random.choice(("nothing", "all", "prefix", "sectors", "sectors"))
+        yield Fault(at, "crash", (member, outcome))
+        yield Fault(_round(at + self._length(4)), "start", (member,))
+
+    def _crash_all(self, at: float) -> Iterator[Fault]:
+        for number in self._numbers:
+            yield from self._crash(at, f"n{number}")
+
+    def _kill(self, at: float) -> Iterator[Fault]:
+        member = self._name()
+        yield Fault(at, "kill", (member,))
+        yield Fault(_round(at + self._length(2)), "start", (member,))
+
+    def _pause(self, at: float) -> Iterator[Fault]:
+        yield Fault(at, "pause", (self._name(),), self._length(4))
+
+    def _weather(self, at: float) -> Iterator[Fault]:
+        random = self._random
+        longest = random.choice((5, 30, 100, 400))
+        words = [f"1ms..{longest}ms"]
+        if random.random() < 0.6:
+            words += ["loss", f"{random.choice((2, 10, 30))}%"]
+        if random.random() < 0.4:
+            words += ["duplicate", f"{random.choice((5, 30))}%"]
+        if random.random() < 0.5:
+            words.append("reorder")
+        yield Fault(at, "weather", tuple(words), self._length(6))
+
+    def _slow_disk(self, at: float) -> Iterator[Fault]:
+        yield Fault(at, "slow-disk", (self._name(), str(self._random.choice((10, 100, 400)))), self._length())
+
+    def _full_disk(self, at: float) -> Iterator[Fault]:
+        yield Fault(at, "full-disk", (self._name(),), self._length(6))
+
+    def _disk_error(self, at: float) -> Iterator[Fault]:
+        member = self._name()
+        yield Fault(at, "disk-error", (member,))
+        yield Fault(_round(at + self._length(3)), "start", (member,))
+
+    def _rot(self, at: float) -> Iterator[Fault]:
+        """Let a crashed member find a flipped bit; only ever a minority, and always the same."""
+        if not self._rotten:
+            most = (len(self._numbers) - 1) // 2
+            self._rotten = self._random.sample(self._numbers, most)
+        if self._rotten:
+            member = f"n{self._random.choice(self._rotten)}"
+            yield Fault(at, "crash", (member, "all"))
+            yield Fault(at, "rot", (member, self._random.choice(("wal", "snapshot"))))
+            yield Fault(_round(at + self._length(2)), "start", (member,))
+
+    def _clock(self, at: float) -> Iterator[Fault]:
+        if self._random.random() < 0.5:
+            yield Fault(at, "drift", (self._name(), str(self._random.choice((0.9, 0.98, 1.02, 1.1)))))
+        else:
+            yield Fault(at, "jump", (self._name(), str(self._random.choice((0.3, 1.5, 10)))))
+
+    def _transfer(self, at: float) -> Iterator[Fault]:
+        yield Fault(at, "transfer", (self._name(),))
+
+    def _members(self, at: float) -> Iterator[Fault]:
+        """Change who is a member: somebody new joins, catches up and votes; somebody goes for good."""
+        joiner = f"n{self._random.randint(len(self._numbers) + 1, len(self._numbers) + 3)}"
+        what = self._random.random()
+        if what < 0.45:
+            yield Fault(at, "add", (joiner,))
+            yield Fault(_round(at + self._length(3)), "promote", (joiner,))
+        elif what < 0.7:
+            yield Fault(at, "remove", (joiner,))
+        else:
+            yield Fault(at, "remove", (self._name(),))
+
+    def _snapshot(self, at: float) -> Iterator[Fault]:
+        yield Fault(at, "snapshot", (self._name(),))
+
+    def _lag(self, at: float) -> Iterator[Fault]:
+        """Cut one member off while the others give up the log it would need."""
+        member = self._name()
+        length = self._length(8)
+        for other in self._numbers:
+            if f"n{other}" != member:
+                links = (f"{member}>n{other}", f"n{other}>{member}")
+                yield Fault(at, "cut", links, length)
+                yield Fault(_round(at + 0.8 * length), "snapshot", (f"n{other}",))
+
+
+def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Operation, ...]:
+    """Return what the clients ask: each one thing after the other, at times of its own."""
+    found: list[Operation] = []
+    style = random.choice(("register", "mixed", "mixed"))
+    keys = [f"k{number}" for number in range(1, random.randint(1, profile.keys) + 1)]
+    for number in range(1, profile.clients + 1):
+        client = f"c{number}"
+        home = f"n{random.randint(1, nodes)}"
+        roams = random.random() < 0.7
+        at = random.uniform(0.5, 1.0)
+        while at < SAFETY_SECONDS + 2:
+            via = f"n{random.randint(1, nodes)}" if roams else home
+            words = _draw_request(random, style, keys, f"{client}.{len(found)}")
+            found.append(Operation(_round(at), client, via, words))
+            at += random.uniform(0, 2 * profile.pause_seconds * (3 if random.random() < 0.05 else 1))
+    return tuple(sorted(found, key=lambda operation: operation.at))
+
+
+def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tuple[str, ...]:
+    key = random.choice(keys)
+    chance = random.random()
+    if chance < 0.35:
+        return ("get", key)
+    if style == "register":
+        return ("cas", key, value) if chance < 0.75 else ("put", key, value)
+    if chance < 0.6:
+        return ("put", key, value)
+    if chance < 0.75:
+        return ("cas", key, value)
+    if chance < 0.82:
+        return ("delete", key)
+    if chance < 0.92:
+        return ("move", key, random.choice(keys), value)
+    if chance < 0.97:
+        return ("scan",)
+    return ("compact",)
+
+
+def _round(value: float) -> float:
+    return round(value, 3)

@@ -1,0 +1,194 @@
+"""A client of the key-value service that writes down what it was told.
+
+Its requests are words, so that they can stand in a scenario:
+
+====================  ==================================================================================
+``get K``             read a key
+``put K V``           write a key
+``delete K``          delete a key
+``cas K V``           write a key if it is still as this client saw it last
+``move K L V``        delete K and write L, if K is still as this client saw it last; else read both
+``scan K...``         read all keys in one txn
+``compact``           forget the history below what this client saw
+====================  ==================================================================================
+
+A ``Session`` is one client, which does one thing at a time. What it wrote down is a history for
+``raftkv.checkers``, with the model ``mvcc-kv``.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from raftkv.checkers.history import Operation, Outcome
+from raftkv.checkers.mvcc_kv import Kv
+from raftkv.errors import ConfigError, ProposalDropped, RaftKvError, RequestError
+from raftkv.schema.messages import (
+    CompactionRequest,
+    Compare,
+    CompareResult,
+    CompareTarget,
+    DeleteRangeRequest,
+    KeyValue,
+    PutRequest,
+    RangeRequest,
+    RequestOp,
+    TxnRequest,
+)
+
+Request = tuple[Any, ...]
+"""A request as the model ``mvcc-kv`` has it."""
+
+Call = Callable[[Any], Awaitable[Any]]
+"""Sends one message of the API to a member and returns the response."""
+
+
+class NotSent(RaftKvError):
+    """No connection could be made, so the request certainly had no effect."""
+
+
+class Session:
+    """One client: what it has seen of each key, and what it did.
+
+    ``process`` numbers it in the history; an operation without an answer takes its number with it.
+    """
+
+    def __init__(self, first_process: int, now: Callable[[], float], every: int) -> None:
+        """``every``: the distance to this client's next process number."""
+        self.history: list[Operation] = []
+        self._process = first_process
+        self._every = every
+        self._now = now
+        self._seen: dict[str, int] = {}
+        self._revision = 1
+
+    async def run(self, words: tuple[str, ...], call: Call) -> Outcome:
+        """Do one request and write down what came of it."""
+        if words[0] == "compact":
+            return await self._compact(call)
+        request = self._request(words)
+        begun = self._now()
+        try:
+            response = await call(to_message(request))
+        except RaftKvError as error:
+            outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+            self._write_down(request, begun, None, outcome)
+            return outcome
+        output = (response.header.revision, result_of(request, response))
+        self._learn(request, output)
+        self._write_down(request, begun, output, Outcome.OK)
+        return Outcome.OK
+
+    def give_up(self, words: tuple[str, ...], begun: float) -> None:
+        """Write down a request that this client no longer waits for."""
+        if words[0] != "compact":
+            self._write_down(self._request(words), begun, None, Outcome.UNKNOWN)
+
+    async def _compact(self, call: Call) -> Outcome:
+        """Compact; the model knows nothing of it, because no answer may change by it."""
+        try:
+            await call(CompactionRequest(revision=self._revision))
+        except RaftKvError as error:
+            return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+        return Outcome.OK
+
+    def _write_down(self, request: Request, begun: float, output: Any, outcome: Outcome) -> None:
+        known = outcome is not Outcome.UNKNOWN
+        ended = self._now() if known else None
+        self.history.append(Operation(self._process, begun, ended, request, output, outcome))
+        if not known:
+            self._process += self._every
+
+    def _request(self, words: tuple[str, ...]) -> Request:
+        match words:
+            case ("get" | "delete", _) | ("put", _, _):
+                return words
+            case ("cas", key, value):
+                return ("txn", (self._as_seen(key),), (("put", key, value),), (("get", key),))
+            case ("move", source, target, value) if source != target:
+                then = (("delete", source), ("put", target, value))
+                return ("txn", (self._as_seen(source),), then, (("get", source), ("get", target)))
+            case ("scan", *keys) if keys:
+                return ("txn", (), tuple(("get", key) for key in keys), ())
+        raise ConfigError(f"no client can do {' '.join(words)!r}")
+
+    def _as_seen(self, key: str) -> tuple[str, int]:
+        return key, self._seen.get(key, 0)
+
+    def _learn(self, request: Request, output: tuple[int, Any]) -> None:
+        revision, result = output
+        self._revision = max(self._revision, revision)
+        if request[0] != "txn":
+            self._learn_one(request, revision, result)
+            return
+        succeeded, results = result
+        for one, found in zip(request[2] if succeeded else request[3], results, strict=True):
+            self._learn_one(one, revision, found)
+
+    def _learn_one(self, request: Request, revision: int, result: Any) -> None:
+        match request[0]:
+            case "get":
+                self._seen[request[1]] = 0 if result is None else result.mod_revision
+            case "put":
+                self._seen[request[1]] = revision
+            case "delete":
+                self._seen[request[1]] = 0
+
+
+def is_definite(error: RaftKvError) -> bool:
+    """Whether the error says that the request certainly had no effect."""
+    return isinstance(error, NotSent | RequestError | ProposalDropped)
+
+
+def to_message(request: Request) -> Any:
+    """Return the request as a message of the API."""
+    match request:
+        case ("txn", compares, then, orelse):
+            return TxnRequest(
+                compare=[_compare(key, revision) for key, revision in compares],
+                success=[_operation(one) for one in then],
+                failure=[_operation(one) for one in orelse],
+            )
+        case ("get", key):
+            return RangeRequest(key=key.encode())
+        case ("put", key, value):
+            return PutRequest(key=key.encode(), value=value.encode())
+        case ("delete", key):
+            return DeleteRangeRequest(key=key.encode())
+    raise AssertionError(f"not a request of the model: {request}")
+
+
+def _compare(key: str, mod_revision: int) -> Compare:
+    return Compare(
+        result=CompareResult.EQUAL, target=CompareTarget.MOD, key=key.encode(), mod_revision=mod_revision
+    )
+
+
+def _operation(request: Request) -> RequestOp:
+    match to_message(request):
+        case RangeRequest() as message:
+            return RequestOp(request_range=message)
+        case PutRequest() as message:
+            return RequestOp(request_put=message)
+        case message:
+            return RequestOp(request_delete_range=message)
+
+
+def result_of(request: Request, response: Any) -> Any:
+    """Return what a response says, as the model has it."""
+    match request[0]:
+        case "get":
+            return _kv(response.kvs[0]) if response.kvs else None
+        case "put":
+            return None
+        case "delete":
+            return response.deleted
+    branch = request[2] if response.succeeded else request[3]
+    results = tuple(
+        result_of(one, answer.response_range or answer.response_put or answer.response_delete_range)
+        for one, answer in zip(branch, response.responses, strict=True)
+    )
+    return (response.succeeded, results)
+
+
+def _kv(found: KeyValue) -> Kv:
+    return Kv(found.value.decode(), found.create_revision, found.mod_revision, found.version)
