@@ -9,6 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from raftkv.raft import Configuration, EntryKind, Part, make_core
+from raftkv.raft.quorum import is_majority
 from tests.raft.describe import name
 from tests.raft.group import CoreMaker, Group, Link
 from tests.raft.story import Story
@@ -109,6 +110,53 @@ class Schedule:
             if self._is_at_rest():
                 break
         self._check_progress()
+
+    def settle_around(self, detail: int) -> None:
+        """Heal all but the links of one member that nobody needs: the others get a leader, and keep it.
+
+        ``detail`` chooses the member and which of its links stay cut, in one direction or both.
+        """
+        self.do("heal")
+        for node in self.down():
+            self.do(f"restart {name(node)}")
+        self._start_who_is_missing()
+        spare = [node for node in self.group.running() if self._can_do_without(node)]
+        if not spare:
+            return
+        outcast = spare[detail % len(spare)]
+        for node in self.group.members:
+            cut_to, cut_from = ((1, 0), (0, 1), (detail + node & 1, detail + node & 2))[detail % 3]
+            if node != outcast and cut_to:
+                self.do(f"cut {name(node)}->{name(outcast)}")
+            if node != outcast and cut_from:
+                self.do(f"cut {name(outcast)}->{name(node)}")
+        self._pass_quietly(200)
+        before = self._terms_and_commit()
+        for node in self.group.leaders():
+            self.do(f"propose {name(node)} last")
+        self._pass_quietly(60)
+        after = self._terms_and_commit()
+        assert after[0] == before[0], f"terms {before[0]}, then {after[0]}, around {name(outcast)}"
+        assert after[1] > before[1], f"nothing is committed around {name(outcast)}"
+
+    def _can_do_without(self, outcast: int) -> bool:
+        """Whether all others are a majority of every configuration that somebody goes by."""
+        configurations = [self._configuration(node) for node in self.group.running()]
+        return all(
+            is_majority(voters, [voter for voter in voters if voter != outcast])
+            for voters, *_ in configurations
+            if voters
+        )
+
+    def _pass_quietly(self, intervals: int) -> None:
+        for _ in range(intervals):
+            self.pass_interval()
+            self.do("stabilize")
+            self._start_who_is_missing()
+
+    def _terms_and_commit(self) -> tuple[int, int]:
+        statuses = [self.group.members[node].status for node in self.group.running()]
+        return max(one.term for one in statuses), max(one.commit_index for one in statuses)
 
     def _start_who_is_missing(self) -> None:
         """Start members that were added and never came."""
@@ -426,7 +474,18 @@ def random_choices(rng: Random, length: int) -> Iterator[Choice]:
 
 def play(schedule: Schedule, choices: Sequence[Choice] | Iterator[Choice]) -> None:
     """Carry out all choices, then heal everything and demand progress."""
+    carry_out(schedule, choices)
+    schedule.settle()
+
+
+def play_around(schedule: Schedule, choices: Sequence[Choice] | Iterator[Choice], detail: int) -> None:
+    """Carry out all choices, then heal all but the links of one member, and demand that the others go on."""
+    carry_out(schedule, choices)
+    schedule.settle_around(detail)
+
+
+def carry_out(schedule: Schedule, choices: Sequence[Choice] | Iterator[Choice]) -> None:
+    """Let ``n1`` stand, and carry out all choices."""
     schedule.do("timeout n1")
     for choice in choices:
         schedule.choose(choice)
-    schedule.settle()
