@@ -13,6 +13,14 @@ Writes are stored in order, each all or nothing: what a crash leaves of the disk
 of one could leave a commit index beside entries that it does not speak of.) Several may be stored together
 and acknowledged with the number of the last.
 
+Messages follow the log, not the state machine. A new member is sent to as soon as its configuration entry is
+appended: as the second voter of a cluster, it must answer before that can be committed. A removed one is sent
+to for as long as ``status().peers`` names it. Who is not in the configuration here is answered all the same:
+it may lead by an entry that is still to come (thesis §4.1), or must be told that it was removed (§4.2.3). So
+the host takes addresses from the context of the configuration entries in ``Write.entries`` before it sends
+the messages of that Ready, keeps those of members that left, and answers a member whose address it lacks on
+the link that its message came by.
+
 A snapshot that a leader sent comes in this order (thesis §5.3):
 
 1. The host receives the file, under a name that does not count yet, and then hands the ``InstallSnapshot``
