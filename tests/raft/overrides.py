@@ -1211,7 +1211,8 @@ class ConfirmedByOne(Raft):
     """One answer confirms a leader."""
 
     def _confirmed_by(self, voter: int) -> int:
-        return max(super()._confirmed_by(peer) for peer in self.configuration.voters if peer != self.node_id)
+        answered = [self.progress[peer].confirmed_round for peer in self._other_voters()]
+        return max(answered, default=super()._confirmed_by(voter))
 
 
 class NeverConfirmed(Raft):

@@ -310,7 +310,10 @@ def propose(schedule: Schedule, who: int, detail: int) -> str | None:
 
 
 def read(schedule: Schedule, who: int, detail: int) -> str | None:
-    """A client reads."""
+    """A client reads; where several members lead, mostly at one that does not know of the other."""
+    leaders = [node for node in schedule.group.leaders() if node not in schedule.paused]
+    if len(leaders) > 1 and detail % 4:
+        return f"read {name(min(leaders, key=lambda node: schedule.group.members[node].status.term))}"
     node = schedule.running(who)
     return f"read {node}" if node else None
 
@@ -349,6 +352,25 @@ def partition_or_heal(schedule: Schedule, who: int, detail: int) -> str | None:
     side = {one, other} if len(nodes) > 3 and detail % 3 == 1 else {one}
     rest = " ".join(name(node) for node in nodes if node not in side)
     return f"partition {' '.join(name(node) for node in sorted(side))} | {rest}"
+
+
+def depose_unseen(schedule: Schedule, who: int, detail: int) -> str | None:
+    """A leader is cut off and goes on leading, as far as it knows, while the others elect another one."""
+    leader = schedule.leader(who)
+    if leader is None or schedule.lease_reads:
+        return None
+    rest = [node for node in schedule.awake() if node != leader and _stands(schedule, node)]
+    others = [name(node) for node in schedule.group.members if node != leader]
+    if not rest or set(rest) & set(schedule.group.leaders()):
+        return None
+    schedule.do(f"partition {name(leader)} | {' '.join(others)}")
+    for node in rest:
+        schedule.do(f"tick {name(node)} 10")
+    for _ in range(6):
+        for node in rest:
+            schedule.do(f"persist {name(node)}")
+        schedule.do("deliver")
+    return None
 
 
 def hint(schedule: Schedule, who: int, detail: int) -> str | None:
@@ -455,6 +477,7 @@ WEIGHTS: dict[Kind, int] = {
     restart_at_once: 3,
     crash_or_restart: 3,
     partition_or_heal: 2,
+    depose_unseen: 2,
     hint: 2,
     snapshot: 4,
     change: 7,
