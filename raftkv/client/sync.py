@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from raftkv.client.outcome import OutcomeUnknown
 from raftkv.errors import RaftKvError
 
 _MAX_REPLY = 64 * 1024 * 1024
@@ -19,10 +20,6 @@ _UNKNOWN_TEXTS = ("request timed out", "context deadline exceeded", "server stop
 
 class Unreachable(RaftKvError):
     """No connection could be made, so nothing was sent."""
-
-
-class OutcomeUnknown(RaftKvError):
-    """The request was sent and no answer says what became of it."""
 
 
 class WrongAnswer(RaftKvError):

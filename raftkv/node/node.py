@@ -297,6 +297,11 @@ class Node:
         except TimeoutError:
             return
 
+    def transfer_leadership(self, target: int) -> None:
+        """Ask that ``target`` leads (thesis §3.10). Raises NotLeader, BadTransferee."""
+        self._core.transfer_leadership(target)
+        self._wake.set()
+
     async def recovered(self) -> None:
         """Return when all that was known to be committed at the start is applied again."""
         await self._recovered.wait()

@@ -44,15 +44,18 @@ class CheckedCore:
         hard_state: HardState,
         entries: Sequence[Entry],
         snapshot: Snapshot | None = None,
+        *,
+        observer: Observer | None = None,
     ) -> None:
-        """Watch ``core``, which was just made from this disk."""
+        """Watch ``core``, which was just made from this disk; ``observer`` sees all members of a cluster."""
         self._core = core
-        self._observer = Observer(OWN_RULES)
+        self._observer = observer or Observer(OWN_RULES)
         self._writes: deque[Write] = deque()
         self._event: Event = Started(hard_state, entries, snapshot)
         self._status = core.status()
         self._node_id = self._status.node_id
-        self._observer.ledger.adopt(self._node_id, hard_state, entries)
+        if self._node_id not in self._observer.ledger.members:
+            self._observer.ledger.adopt(self._node_id, hard_state, entries)
         self._check(self._event, before=None)
 
     def tick(self, intervals: int = 1) -> None:

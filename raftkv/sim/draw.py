@@ -15,13 +15,10 @@ from random import Random
 from raftkv.errors import ConfigError
 from raftkv.sim.network import Conditions
 from raftkv.sim.partitions import KINDS
-from raftkv.sim.scenario import DiskSpeed, Fault, Heal, Operation, Scenario
+from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, Scenario
 
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
-
-SAFETY_SECONDS = 24.0
-"""When the safety phase ends; what remains of a run is for recovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ def _draw_disk(random: Random) -> DiskSpeed:
 def _draw_core(random: Random, nodes: int) -> Heal:
     members = [f"n{number}" for number in range(1, nodes + 1)]
     size = random.randint(nodes // 2 + 1, nodes)
-    return Heal(SAFETY_SECONDS, tuple(sorted(random.sample(members, size))))
+    return Heal(SAFETY_END, tuple(sorted(random.sample(members, size))))
 
 
 class _Faults:
@@ -139,11 +136,11 @@ class _Faults:
         found: list[Fault] = []
         at = WARM_UP_SECONDS
         pace = self._random.choice((0.5, 1.0, 2.0))
-        while self._kinds and at < SAFETY_SECONDS:
+        while self._kinds and at < SAFETY_END:
             kind = self._random.choice(self._kinds)
             found += self._makers[kind](_round(at))
             at += self._random.uniform(0.1, 2 * pace)
-        return tuple(sorted((fault for fault in found if fault.at < SAFETY_SECONDS), key=lambda f: f.at))
+        return tuple(sorted((fault for fault in found if fault.at < SAFETY_END), key=lambda f: f.at))
 
     def _name(self) -> str:
         return f"n{self._random.choice(self._numbers)}"
@@ -254,7 +251,7 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
         home = f"n{random.randint(1, nodes)}"
         roams = random.random() < 0.7
         at = random.uniform(0.5, 1.0)
-        while at < SAFETY_SECONDS + 2:
+        while at < SAFETY_END + 2:
             via = f"n{random.randint(1, nodes)}" if roams else home
             words = _draw_request(random, style, keys, f"{client}.{len(found)}")
             found.append(Operation(_round(at), client, via, words))
@@ -275,10 +272,10 @@ def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tu
         return ("cas", key, value)
     if chance < 0.82:
         return ("delete", key)
-    if chance < 0.92:
-        return ("move", key, random.choice(keys), value)
+    if chance < 0.92 and len(keys) > 1:
+        return ("move", key, random.choice([other for other in keys if other != key]), value)
     if chance < 0.97:
-        return ("scan",)
+        return ("scan", *keys)
     return ("compact",)
 
 

@@ -44,7 +44,7 @@ class Incarnation:
         self.alive = True
         self.paused = False
         self.parked: list[asyncio.Handle] = []
-        self.tasks: list[asyncio.Task[Any]] = []
+        self.tasks: dict[asyncio.Task[Any], None] = {}
 
     def local(self, now: float) -> float:
         """Return what its clock shows at ``now``."""
@@ -63,6 +63,8 @@ class Incarnation:
 OWNER: ContextVar[Incarnation | None] = ContextVar("OWNER", default=None)
 """Whose callback is running; None: the world's."""
 
+MAX_CLOSINGS = 100
+
 MAX_CALLBACKS_AN_INSTANT = 200_000
 
 
@@ -74,7 +76,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.now = 0.0
         self.steps = 0
         self._same_instant = 0
-        self._world = copy_context()
+        self.world = copy_context()
         assert OWNER.get() is None, "a loop belongs to the world"
         self.failures: list[tuple[Incarnation | None, dict[str, Any]]] = []
         self.set_exception_handler(_keep_failure)
@@ -99,7 +101,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_world_at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
         """Call back at ``when`` in the world's name, whoever asks: the asker may be gone by then."""
-        timer = asyncio.TimerHandle(max(when, self.now), callback, args, self, self._world)
+        timer = asyncio.TimerHandle(max(when, self.now), callback, args, self, self.world)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True
 
@@ -107,8 +109,16 @@ class SimLoop(asyncio.BaseEventLoop):
         """Start ``work`` as a task of ``owner``."""
         context = copy_context()
         context.run(OWNER.set, owner)
-        task = self.create_task(work, name=name, context=context)
-        owner.tasks.append(task)
+        return self.create_task(work, name=name, context=context)
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
+    ) -> "asyncio.Task[T]":
+        """Start a task, and remember whose it is: it is never collected before ``bury``."""
+        task = super().create_task(coro, name=name, context=context)
+        owner = OWNER.get() if context is None else context.get(OWNER)
+        if owner is not None:
+            owner.tasks[task] = None
         return task
 
     def end(self, owner: Incarnation) -> None:
@@ -173,6 +183,25 @@ class SimLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> Any:  # type: ignore[override]
         """Refuse: there are no threads here."""
         raise AssertionError(f"{func} was to run in a thread")
+
+
+def bury(owner: Incarnation) -> None:
+    """Let the tasks of an incarnation that has ended be collected, after the loop has stopped for good.
+
+    To collect a coroutine runs its ``finally`` blocks; whatever they want, its disk and network are gone.
+    """
+    for task in owner.tasks:
+        task._log_destroy_pending = False
+        coroutine = task.get_coro()
+        for _ in range(MAX_CLOSINGS):
+            try:
+                coroutine.close()
+            except RuntimeError:
+                continue  # it awaits something in a finally block; the next one, then
+            except BaseException:  # noqa: BLE001 - a dead member's last words
+                break
+            break
+    owner.tasks.clear()
 
 
 def _is_of_the_dead(handle: asyncio.Handle) -> bool:

@@ -5,18 +5,23 @@ conditions say that it may not. What is sent into a cut link, or to a member tha
 sender is told so now and then, as a broken stream would tell it.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from raftkv.node.transport import Receiver
+from raftkv.errors import PeerUnavailable, SnapshotGone
+from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft import Message, PeerEvent
 from raftkv.raft.codec import decode_message, encode_message
 from raftkv.sim.loop import SimLoop
 
 Link = tuple[int, int]
 """From a member to a member."""
+
+Serve = Callable[[int, int, int, int], Awaitable[SnapshotChunk | None]]
+"""Lets a member serve a piece of a snapshot: member, index, term, offset. Raises PeerUnavailable."""
 
 RECONNECT_SECONDS = 0.05
 """How long after a link is whole again its stream is up."""
@@ -45,6 +50,7 @@ class SimNetwork:
     def __init__(self, loop: SimLoop, random: Random, witness: Callable[[int, int, bytes], None]) -> None:
         """``witness(source, target, frame)`` sees every frame when it arrives."""
         self.conditions = CALM
+        self.serve: Serve = _nobody_serves
         self.counts: Counter[str] = Counter()
         self._loop = loop
         self._random = random
@@ -95,6 +101,21 @@ class SimNetwork:
     def is_cut(self, link: Link) -> bool:
         """Whether nothing passes a link."""
         return link in self._cut
+
+    async def fetch(self, link: Link, index: int, term: int, offset: int) -> SnapshotChunk:
+        """Bring a piece of the second member's snapshot to the first; see ``Transport.fetch_snapshot``."""
+        await asyncio.sleep(self.conditions.longest)
+        if self.is_cut(link) or self.is_cut(link[::-1]) or link[1] not in self._receivers:
+            raise PeerUnavailable(f"no way from {link[0]} to {link[1]}")
+        chunk = await self.serve(link[1], index, term, offset)
+        await asyncio.sleep(self.conditions.longest)
+        if self.is_cut(link[::-1]):
+            raise PeerUnavailable(f"no way from {link[1]} to {link[0]}")
+        if chunk is None:
+            self._tell(link[::-1], PeerEvent.SNAPSHOT_FAILED, 0.0)
+            raise SnapshotGone(f"{link[1]} has no snapshot {index}-{term} at {offset}")
+        self.counts["chunks"] += 1
+        return chunk
 
     # ---------------------------------------------------------------- for the faults
 
@@ -165,6 +186,10 @@ class SimNetwork:
             receiver.peer_event(peer, event)
 
 
+async def _nobody_serves(member: int, index: int, term: int, offset: int) -> SnapshotChunk | None:
+    raise PeerUnavailable(f"member {member} serves nothing")
+
+
 class SimTransport:
     """One member's side of the network; see ``raftkv.node.transport.Transport``."""
 
@@ -184,6 +209,10 @@ class SimTransport:
         """See the port."""
         for message in messages:
             self._network.send(self._member, message)
+
+    async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
+        """See the port."""
+        return await self._network.fetch((self._member, peer), index, term, offset)
 
     async def close(self) -> None:
         """See the port."""

@@ -22,7 +22,7 @@ delays within their bounds, which sectors survive); two runs of one scenario are
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -30,6 +30,9 @@ from raftkv.errors import ConfigError
 from raftkv.sim.network import CALM, Conditions
 
 FORMAT = "# raftkv scenario 1"
+
+SAFETY_END = 24.0
+"""When the safety phase of a scenario without a ``heal`` line ends."""
 
 _CLIENT = re.compile(r"c[1-9][0-9]*")
 _MEMBER = re.compile(r"n[1-9][0-9]*")
@@ -182,7 +185,7 @@ def _take_line(scenario: Scenario, words: list[str]) -> Scenario:
         case ["option", name, value]:
             return replace(scenario, options={**scenario.options, name: value})
         case ["network", bounds, *rest]:
-            return replace(scenario, network=_parse_network(bounds, rest))
+            return replace(scenario, network=conditions_in([bounds, *rest]))
         case ["disk", bounds]:
             return replace(scenario, disk=DiskSpeed(*_parse_milliseconds(bounds)))
         case ["heal", "at", at, "with", *core]:
@@ -201,16 +204,18 @@ def _take_line(scenario: Scenario, words: list[str]) -> Scenario:
     raise ConfigError("no such line")
 
 
-def _parse_network(bounds: str, rest: list[str]) -> Conditions:
+def conditions_in(words: Sequence[str]) -> Conditions:
+    """Return the conditions in ``1ms..30ms loss 2% duplicate 1% reorder``; raises ConfigError, ValueError."""
+    bounds, *rest = words
     shortest, longest = _parse_milliseconds(bounds)
     network = Conditions(shortest, longest)
-    words = iter(rest)
-    for word in words:
+    left = iter(rest)
+    for word in left:
         match word:
             case "loss":
-                network = replace(network, loss=_parse_percent(next(words, "")))
+                network = replace(network, loss=_parse_percent(next(left, "")))
             case "duplicate":
-                network = replace(network, duplication=_parse_percent(next(words, "")))
+                network = replace(network, duplication=_parse_percent(next(left, "")))
             case "reorder":
                 network = replace(network, reordering=True)
             case _:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from raftkv.storage.disk import Disk
 from tests.node.loopback import LoopbackCluster
-from tests.storage.simdisk import SimDisk
+from raftkv.sim.disk import SimDisk
 
 
 class SimulatedCluster(LoopbackCluster):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raftkv.storage.disk import Disk, FileDisk
-from tests.storage.simdisk import SimDisk
+from raftkv.sim.disk import SimDisk
 
 
 @pytest.fixture(params=["file", "simulated"])

@@ -3,7 +3,7 @@
 from raftkv.errors import StorageError
 from raftkv.storage.wal import Recovered, Wal
 from tests.storage.logs import DIRECTORY, SEGMENT, Run, abandon, held
-from tests.storage.simdisk import DiskCrashed, Outcome, SimDisk
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
 OUTCOMES = [
     (Outcome.NOTHING, 0),

@@ -16,7 +16,7 @@ from tests.storage.logs import (
     replace,
     vote,
 )
-from tests.storage.simdisk import Outcome, SimDisk
+from raftkv.sim.disk import Outcome, SimDisk
 
 SAVES = (
     (append(2, 3),),

@@ -11,7 +11,7 @@ from tests.storage.crashes import (
     recover,
 )
 from tests.storage.logs import DIRECTORY, SEGMENT, Model, Run, abandon, append, create, held, reopen
-from tests.storage.simdisk import DiskCrashed, Outcome, SimDisk
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
 
 async def test_a_power_loss_at_any_io_call_loses_nothing_acknowledged_and_invents_nothing() -> None:

@@ -21,7 +21,7 @@ from tests.storage.logs import (
     held,
     reopen,
 )
-from tests.storage.simdisk import DiskCrashed, Outcome, SimDisk
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
 FIRST = f"{DIRECTORY}/{segment_name(1)}"
 

@@ -13,7 +13,7 @@ import pytest
 from raftkv.errors import DataDirInUse, NoSpace, StorageError
 from raftkv.storage.disk import Disk, File, FileDisk, Lock
 from tests.storage.logs import FIRST_MODEL, append, create, held, reopen
-from tests.storage.simdisk import SimDisk
+from raftkv.sim.disk import SimDisk
 
 REAL: Disk = FileDisk.__new__(FileDisk)
 SIMULATED: Disk = SimDisk()

@@ -22,7 +22,7 @@ from raftkv.storage.wal import Wal
 from tests.storage.crashes import all_crash_points, check_power_losses
 from tests.storage.damage import check_every_flip
 from tests.storage.logs import FIRST_MODEL, append, create, held, reopen
-from tests.storage.simdisk import Outcome, SimDisk
+from raftkv.sim.disk import Outcome, SimDisk
 
 Patch = pytest.MonkeyPatch
 

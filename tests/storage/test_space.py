@@ -19,7 +19,7 @@ from tests.storage.logs import (
     reopen,
     vote,
 )
-from tests.storage.simdisk import Outcome, SimDisk
+from raftkv.sim.disk import Outcome, SimDisk
 
 THREE_SEGMENTS = 3 * SEGMENT
 

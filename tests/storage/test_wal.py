@@ -30,7 +30,7 @@ from tests.storage.logs import (
     replace,
     vote,
 )
-from tests.storage.simdisk import DiskCrashed, Outcome, SimDisk
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
 NOTHING = Write(7, None, 0, (), ())
 

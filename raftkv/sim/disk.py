@@ -7,11 +7,12 @@ is whole or not there. ``kill`` returns the disk after the death of the process 
 is still to be read, and still not durable. Both leave the crashed disk as it is, so that one crash can
 be tried with many outcomes.
 
-Every I/O call is a step, a write with its sync two; the crash planned with ``crash_at`` strikes in place
+``delay`` gives the seconds that a call of a kind ("write", "sync" ...) takes. Every I/O call is a step, a write with its sync two; the crash planned with ``crash_at`` strikes in place
 of that step. From then on every call fails and has no effect.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
@@ -58,6 +59,10 @@ NameChange = tuple[str, str | None, Inode | None]
 """(name to set or to remove, name to remove with it, file): one atomic change of a folder."""
 
 
+def _no_delay(action: str) -> float:
+    return 0.0
+
+
 def overwrite(content: bytearray, offset: int, data: bytes) -> None:
     """Put ``data`` at ``offset``; a gap reads as zeros."""
     if len(content) < offset:
@@ -89,6 +94,7 @@ class SimDisk:
         self.durable_names: dict[str, Inode] = {}
         self.name_changes: list[NameChange] = []
         self.locks: set[str] = set()
+        self.delay: Callable[[str], float] = _no_delay
         self._faults: list[tuple[str, str, StorageError]] = []
 
     # What a test does to the disk
@@ -128,6 +134,14 @@ class SimDisk:
             after.names[name] = contents[id(inode)]
         after.durable_names = dict(after.names)
         return after
+
+    def fill(self) -> None:
+        """Let there be no room for anything more."""
+        self.capacity = self._used()
+
+    def empty(self) -> None:
+        """Let there be room again."""
+        self.capacity = None
 
     def content(self, path: str) -> bytearray:
         """Return a file's content to look at or to damage; call ``settle`` after damaging it."""
@@ -197,8 +211,8 @@ class SimDisk:
     # For the files
 
     async def _step(self, action: str, path: str) -> None:
-        """Let others run, then let the planned crash or fault strike in place of the call."""
-        await asyncio.sleep(0)
+        """Take the time it takes, then let the planned crash or fault strike in place of the call."""
+        await asyncio.sleep(self.delay(action))
         if not self.fenced:
             self.steps.append(f"{action} {path}")
             self.fenced = len(self.steps) == self.crash_at
@@ -211,9 +225,12 @@ class SimDisk:
 
     def _take_room(self, size: int) -> None:
         if self.capacity is not None and size > 0:
-            inodes = {id(inode): inode for inode in self.names.values()}
-            if sum(len(inode.live) for inode in inodes.values()) + size > self.capacity:
+            if self._used() + size > self.capacity:
                 raise NoSpace("no room on the simulated disk")
+
+    def _used(self) -> int:
+        inodes = {id(inode): inode for inode in self.names.values()}
+        return sum(len(inode.live) for inode in inodes.values())
 
     def _change(self, change: NameChange) -> None:
         change_names(self.names, change)

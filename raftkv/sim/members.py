@@ -1,0 +1,161 @@
+"""One member of the simulated cluster: the production node on a simulated disk, network and clock."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from raftkv.errors import RaftKvError
+from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.node.config import Config
+from raftkv.node.node import Identity, Node
+from raftkv.node.restore import restore
+from raftkv.node.transport import Transport
+from raftkv.raft import Consensus, Entry, HardState, Snapshot, bootstrap_entry, make_core
+from raftkv.raft.checked import CheckedCore
+from raftkv.raft.invariants import Observer
+from raftkv.service import KvService
+from raftkv.sim.disk import SimDisk
+from raftkv.sim.loop import Incarnation
+from raftkv.storage.records import Metadata
+from raftkv.storage.snapshots import SnapshotFolder
+from raftkv.storage.wal import Recovered, Wal
+from raftkv.trace import Emit
+
+CLUSTER_ID = 0x51
+SEGMENT_BYTES = 64 << 10
+"""Small, so that a run fills some and releases some."""
+
+LOG = "data/wal"
+SNAPSHOTS = "data/snap"
+
+CoreFactory = Callable[..., Consensus]
+"""Makes a core, as ``raftkv.raft.make_core`` does."""
+
+
+@dataclass(slots=True)
+class Running:
+    """One start of a member."""
+
+    incarnation: Incarnation
+    node: Node | None = None
+    kv: KvService | None = None
+    restored: Snapshot | None = None
+    requests: dict[Any, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Member:
+    """A member: its disk, which outlives its starts, and its current start, if it is up.
+
+    ``gone`` says why it can't be started any more ("" = it can).
+    """
+
+    number: int
+    disk: SimDisk
+    starts: int = 0
+    running: Running | None = None
+    gone: str = ""
+    rotten: bool = False
+    drift: float = 1.0
+    offset: float = 0.0
+    slowness: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Its name in scenarios."""
+        return f"n{self.number}"
+
+    @property
+    def node(self) -> Node | None:
+        """The node, once it has been put together."""
+        return self.running.node if self.running is not None else None
+
+
+class Assembly:
+    """Puts members together as ``raftkv.server`` does, from simulated parts."""
+
+    def __init__(
+        self,
+        config: Callable[[str], Config],
+        founders: tuple[int, ...],
+        observer: Observer,
+        make: CoreFactory = make_core,
+    ) -> None:
+        self._config = config
+        self._founders = founders
+        self._observer = observer
+        self._make = make
+
+    async def life(self, member: Member, running: Running, transport: Transport, seed: str, emit: Emit) -> None:
+        """Run one start of a member to its end. Raises what ends it."""
+        async with AsyncExitStack() as resources:
+            disk = member.disk
+            wal, recovered = await self._open_log(member, disk)
+            resources.push_async_callback(wal.close)
+            if recovered.torn is not None:
+                emit(recovered.torn)
+            folder = SnapshotFolder(disk, SNAPSHOTS)
+            resources.push_async_callback(folder.close)
+            restored = await restore(wal, recovered, folder, emit)
+            running.restored = restored.snapshot
+            config = self._config(member.name)
+            core = self._make(
+                member.number,
+                restored.entries,
+                recovered.hard_state,
+                rng=Random(seed),
+                snapshot=restored.snapshot,
+                election_ticks=config.election_ticks,
+                lease_reads=config.lease_reads,
+                emit=emit,
+            )
+            core = self._watched(core, recovered.hard_state, restored.entries, restored.snapshot)
+            running.node = Node(
+                config,
+                Identity(member.number, CLUSTER_ID, recovered.boot),
+                core=core,
+                wal=wal,
+                restored=restored,
+                transport=transport,
+                emit=emit,
+            )
+            running.kv = KvService(running.node)
+            await running.node.run()
+
+    def _watched(
+        self, core: Consensus, hard_state: HardState, entries: Any, snapshot: Snapshot | None
+    ) -> Consensus:
+        return CheckedCore(core, hard_state, entries, snapshot, observer=self._observer)
+
+    async def _open_log(self, member: Member, disk: SimDisk) -> tuple[Wal, Recovered]:
+        if await Wal.exists(disk, LOG):
+            return await Wal.open(disk, LOG, segment_bytes=SEGMENT_BYTES)
+        entries: list[Entry] = []
+        hard_state = HardState()
+        if member.number in self._founders:
+            members = [
+                MemberInfo(number, "", (peer_url(number),), (), is_learner=False) for number in self._founders
+            ]
+            entries = [bootstrap_entry(self._founders, encode_members(members))]
+            hard_state = HardState(term=1, commit=1)
+        metadata = Metadata(CLUSTER_ID, member.number, member.name)
+        return await Wal.create(disk, LOG, metadata, hard_state, entries, segment_bytes=SEGMENT_BYTES)
+
+
+def peer_url(number: int) -> str:
+    """Return the peer URL of a member: nobody connects to it."""
+    return f"http://n{number}:2380"
+
+
+def reasons(error: BaseException) -> list[BaseException]:
+    """Return the errors in a group of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in reasons(inner)]
+    return [error]
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether a member may end by this at all: a fault that was put in, told by its type."""
+    return isinstance(error, RaftKvError)

@@ -1,0 +1,281 @@
+"""One run: a scenario, from the first start to the last check.
+
+Safety phase: faults and clients. Then the core members are healed for good, the others are left to rot, and
+the core has to elect, agree and serve within a bound: what works only when everybody is back does not work.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any
+
+from raftkv.raft import Role, make_core
+from raftkv.raft.quorum import is_majority
+from raftkv.sim import checks
+from raftkv.sim.driver import Driver
+from raftkv.sim.loop import Deadlock, Livelock, SimLoop, bury
+from raftkv.sim.members import CoreFactory, Member
+from raftkv.sim.network import CALM
+from raftkv.sim.scenario import SAFETY_END, Operation, Scenario, member_number
+from raftkv.sim.world import Broken, Told, World
+
+LIVENESS_SECONDS = 20.0
+"""How long the healed core may take to elect, catch up, install what is missing and serve."""
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a run. ``check``: the first check that failed, "" = none; ``detail``: what it saw."""
+
+    seed: int
+    check: str = ""
+    detail: str = ""
+    digest: str = ""
+    seconds: float = 0.0
+    simulated: float = 0.0
+    operations: int = 0
+    completed: int = 0
+    fault_seconds: float = 0.0
+    marks: dict[str, int] = field(default_factory=dict)
+    messages: dict[str, int] = field(default_factory=dict)
+    check_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check held."""
+        return not self.check
+
+
+def run_scenario(scenario: Scenario, make: CoreFactory = make_core, listener: Told | None = None) -> Result:
+    """Run a scenario in this thread. Raises ConfigError when it makes no sense."""
+    begun = time.perf_counter()
+    collecting = gc.isenabled()
+    gc.disable()  # finalizers would run at other places in another run
+    loop = SimLoop()
+    run = _Run(scenario, loop, make)
+    if listener is not None:
+        run.world.listeners.append(listener)
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(run.play())
+    finally:
+        run.bury()
+        asyncio.set_event_loop(None)
+        loop.close()
+        if collecting:
+            gc.enable()
+    run.result.seconds = time.perf_counter() - begun
+    return run.result
+
+
+class _Run:
+    def __init__(self, scenario: Scenario, loop: SimLoop, make: CoreFactory) -> None:
+        self.scenario = scenario
+        self.loop = loop
+        self.world = World(scenario, loop, make)
+        self.driver = Driver(self.world)
+        self.driver.check(scenario.faults)
+        self.result = Result(scenario.seed)
+        self.core: list[Member] = []
+
+    async def play(self) -> None:
+        """Play all phases; stop at the first check that fails."""
+        try:
+            await self._safety_phase()
+            self._stop_if_broken()
+            self._heal()
+            await self._liveness_phase()
+            self._final_checks()
+        except Broken as broken:
+            self.result.check, self.result.detail = broken.check, broken.detail
+        except (Deadlock, Livelock) as error:
+            self.result.check, self.result.detail = "progress", str(error)
+        self._sum_up()
+
+    async def _safety_phase(self) -> None:
+        for name in self.scenario.members:
+            self.world.start(self.world.members[member_number(name)])
+        clients: dict[str, list[Operation]] = {}
+        for operation in self.scenario.operations:
+            clients.setdefault(operation.client, []).append(operation)
+        tasks = [asyncio.create_task(self.driver.client(name, todo)) for name, todo in sorted(clients.items())]
+        end = self.scenario.heal.at if self.scenario.heal is not None else SAFETY_END
+        for fault in self.scenario.faults:
+            if fault.at < end:
+                await self._until(fault.at)
+                self.driver.let_happen(fault)
+        await self._until(end)
+        self._tasks = tasks
+
+    async def _until(self, at: float) -> None:
+        """Let time pass, looking now and then whether a check has failed."""
+        while self.loop.now < at:
+            await asyncio.sleep(min(1.0, at - self.loop.now))
+            self._stop_if_broken()
+
+    def _stop_if_broken(self) -> None:
+        if self.world.broken:
+            raise self.world.broken[0]
+        for owner, context in self.loop.failures:
+            who = owner.name if owner is not None else "the world"
+            raise Broken("loose end", f"{who}: {context.get('message')}: {context.get('exception')!r}")
+
+    # ---------------------------------------------------------------- healing
+
+    def _heal(self) -> None:
+        """Heal a core that can go on, and end all others for good."""
+        world = self.world
+        world.note("heal")
+        self.core = self._choose_core()
+        world.network.mend_all()
+        world.network.conditions = CALM
+        for member in world.members.values():
+            if member not in self.core:
+                world.crash(member, "all")
+                member.gone = member.gone or "left to rot"
+                continue
+            member.slowness = 1.0
+            member.disk.empty()
+            if member.running is not None and member.running.incarnation.paused:
+                self.loop.resume(member.running.incarnation)
+            world.start(member)
+
+    def _choose_core(self) -> list[Member]:
+        """Return the members the scenario names, and as many more voters as a majority needs."""
+        voters = self._voters()
+        wanted = self.scenario.heal.core if self.scenario.heal is not None else self.scenario.members
+        alive = [member for member in self.world.members.values() if not member.gone]
+        chosen = [member for member in alive if member.name in wanted and member.number in voters]
+        for member in alive:
+            if is_majority(voters, [one.number for one in chosen]):
+                break
+            if member.number in voters and member not in chosen:
+                chosen.append(member)
+        if not is_majority(voters, [one.number for one in chosen]):
+            raise Broken("liveness", f"no majority of {voters} can be started: {self._gone()}")
+        return chosen
+
+    def _voters(self) -> tuple[int, ...]:
+        """Return the voters as the committed log has them."""
+        ledger = self.world.observer.ledger
+        return ledger.configuration_at(len(ledger.committed)).voters
+
+    def _gone(self) -> str:
+        return ", ".join(f"{m.name}: {m.gone}" for m in self.world.members.values() if m.gone)
+
+    # ---------------------------------------------------------------- liveness
+
+    async def _liveness_phase(self) -> None:
+        """Wait until the core agrees and serves; then let the clients end."""
+        deadline = self.loop.now + LIVENESS_SECONDS
+        while not self._agrees():
+            self._stop_if_broken()
+            if self.loop.now > deadline:
+                raise Broken("liveness", self._why_not())
+            await asyncio.sleep(POLL_SECONDS)
+        await self._in_time(asyncio.gather(*self._tasks), "the clients do not come to an end")
+        await self._in_time(self._probe(), "a fresh write or read is not served")
+        while not self._agrees() or not self._idle():
+            self._stop_if_broken()
+            if self.loop.now > deadline + 2 * LIVENESS_SECONDS:
+                raise Broken("liveness", self._why_not())
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _in_time(self, work: Awaitable[Any], what: str) -> None:
+        try:
+            async with asyncio.timeout(LIVENESS_SECONDS):
+                await work
+        except TimeoutError:
+            self._stop_if_broken()
+            raise Broken("liveness", f"{what}: {self._why_not()}") from None
+        self._stop_if_broken()
+
+    async def _probe(self) -> None:
+        """Write at each core member, and read everything at each: what was lost shows in the history."""
+        keys = sorted({word for one in self.scenario.operations for word in one.words if word[0] == "k"})
+        for number, member in enumerate(self.core):
+            for client, words in ((901, ("put", "probe", f"p{number}")), (902, ("scan", *keys, "probe"))):
+                name = f"c{client}"
+                session = self.driver.sessions.get(name) or self.driver.new_session(name)
+                operation = Operation(self.loop.now, name, member.name, words)
+                if not await self.driver.request(session, operation):
+                    raise Broken("liveness", f"{member.name} does not answer {words} after the healing")
+
+    def _agrees(self) -> bool:
+        """Whether one member leads and all of the core follow it."""
+        nodes = [member.node for member in self.core]
+        if any(node is None for node in nodes):
+            return False
+        states = [node.status() for node in nodes if node is not None]
+        leaders = [state.node_id for state in states if state.role is Role.LEADER]
+        return len(leaders) == 1 and all(state.leader == leaders[0] for state in states)
+
+    def _idle(self) -> bool:
+        """Whether all of the core have applied the same log to its end."""
+        states = [member.node.status() for member in self.core if member.node is not None]
+        marks = {(state.log.last_index, state.commit_index, state.applied_index) for state in states}
+        return len(marks) == 1 and len(set(next(iter(marks)))) == 1
+
+    def _why_not(self) -> str:
+        parts = []
+        for member in self.core:
+            if member.node is None:
+                parts.append(f"{member.name} is not up {member.gone}")
+                continue
+            state = member.node.status()
+            parts.append(
+                f"{member.name} is {state.role.value} of n{state.leader} in term {state.term}, log to "
+                f"{state.log.last_index}, commit {state.commit_index}, applied {state.applied_index}"
+            )
+        return "; ".join(parts)
+
+    # ---------------------------------------------------------------- checks
+
+    def _final_checks(self) -> None:
+        history = [one for session in self.driver.sessions.values() for one in session.history]
+        replay = checks.Replay(self.world.observer.ledger.committed)
+        self._timed("replay", replay.run)
+        nodes = {member.name: member.node for member in self.core if member.node is not None}
+        count = int(self.scenario.options.get("snapshot-count", "100000"))
+        self._demand("linearizability", checks.linearizability(history))
+        self._demand("durability", checks.durability(history, replay))
+        self._demand("equal content", checks.equal_content(nodes, replay))
+        for node in nodes.values():
+            self._demand("bounds", checks.bounded(node, count))
+
+    def _timed(self, name: str, work: Any) -> Any:
+        begun = time.perf_counter()
+        found = work()
+        self.result.check_seconds[name] = time.perf_counter() - begun
+        return found
+
+    def _demand(self, check: str, found: str | None) -> None:
+        if found is not None:
+            raise Broken(check, found)
+
+    # ---------------------------------------------------------------- the end
+
+    def _sum_up(self) -> None:
+        history = [one for session in self.driver.sessions.values() for one in session.history]
+        result = self.result
+        result.operations = len(history)
+        result.completed = sum(one.returned is not None for one in history)
+        result.digest = self.world.digest
+        result.simulated = self.loop.now
+        result.fault_seconds = self.driver.fault_seconds
+        result.marks = dict(sorted(self.world.marks.items()))
+        result.messages = dict(sorted(self.world.network.counts.items()))
+
+    def bury(self) -> None:
+        """End what still runs, so that nothing of it is left and no ``finally`` block does anything."""
+        for member in self.world.members.values():
+            member.disk.crash()
+            if member.running is not None:
+                self.loop.end(member.running.incarnation)
+                self.world.graveyard.append(member.running.incarnation)
+        for incarnation in self.world.graveyard:
+            bury(incarnation)

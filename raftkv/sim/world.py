@@ -1,0 +1,274 @@
+"""A simulated world: members, clients, network and time, put together from a scenario.
+
+The world knows what is true: what is cut, who is down and why. Members know only what reaches them.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from raftkv.client.outcome import OutcomeUnknown
+from raftkv.errors import PeerUnavailable, RaftKvError
+from raftkv.node.config import Config
+from raftkv.node.transport import SnapshotChunk
+from raftkv.raft import make_core
+from raftkv.raft.invariants import Observer
+from raftkv.sim.disk import Outcome, SimDisk
+from raftkv.sim.loop import Incarnation, SimLoop
+from raftkv.sim.members import Assembly, CoreFactory, Member, Running, is_expected, peer_url, reasons
+from raftkv.sim.network import SimNetwork, SimTransport
+from raftkv.sim.scenario import Scenario
+from raftkv.trace import Event
+from raftkv.workloads.kv import NotSent
+
+OUTCOMES = {
+    "nothing": Outcome.NOTHING,
+    "all": Outcome.ALL,
+    "prefix": Outcome.PREFIX,
+    "sectors": Outcome.SECTORS,
+}
+
+CLIENT_SECONDS = 0.0005
+"""How long a request or an answer takes between a client and a member."""
+
+
+class Broken(Exception):
+    """A check failed. ``check`` is its name, ``detail`` what was seen."""
+
+    def __init__(self, check: str, detail: str) -> None:
+        super().__init__(f"{check}: {detail}")
+        self.check = check
+        self.detail = detail
+
+
+Told = Callable[[float, str, Event], None]
+"""Hears of a member's event: time, the member's name, the event."""
+
+
+class World:
+    """The state of one run. Made inside a running ``SimLoop``, by nobody's incarnation."""
+
+    def __init__(self, scenario: Scenario, loop: SimLoop, make: CoreFactory = make_core) -> None:
+        self.scenario = scenario
+        self.loop = loop
+        self.network = SimNetwork(loop, Random(f"{scenario.seed}:delays"), self._witness)
+        self.network.conditions = scenario.network
+        self.network.serve = self._serve_snapshot
+        self.observer = Observer()
+        self.members: dict[int, Member] = {}
+        self.marks: Counter[str] = Counter()
+        self.broken: list[Broken] = []
+        self.graveyard: list[Incarnation] = []
+        self.listeners: list[Told] = []
+        self._digest = blake2b(digest_size=16)
+        self.random = Random(f"{scenario.seed}:world")
+        self._disk_random = Random(f"{scenario.seed}:disks")
+        founders = tuple(range(1, scenario.nodes + 1))
+        self._assembly = Assembly(self._config, founders, self.observer, make)
+        for number in founders:
+            self.add_member(number)
+
+    @property
+    def digest(self) -> str:
+        """Stands for all that happened, in order, in hex."""
+        return self._digest.hexdigest()
+
+    def note(self, text: str) -> None:
+        """Let the digest depend on something that happened."""
+        self._digest.update(f"{self.loop.now:.9f} {text}\n".encode())
+
+    def fail(self, check: str, detail: str) -> None:
+        """Take note that a check failed."""
+        self.broken.append(Broken(check, detail))
+
+    # ---------------------------------------------------------------- members
+
+    def add_member(self, number: int) -> Member:
+        """Make a member that has never been started."""
+        member = Member(number, SimDisk(self._disk_random.getrandbits(32)))
+        self.members[number] = member
+        self._set_disk(member)
+        return member
+
+    def start(self, member: Member) -> None:
+        """Start a member that is down and can be started."""
+        if member.running is not None or member.gone:
+            return
+        member.starts += 1
+        incarnation = Incarnation(member.name, drift=member.drift, offset=member.offset)
+        running = member.running = Running(incarnation)
+        transport = SimTransport(member.number, self.network)
+        seed = f"{self.scenario.seed}:{member.name}:{member.starts}"
+        self.note(f"start {member.name}")
+
+        def emit(event: Event) -> None:
+            self._told(member, event)
+
+        life = self._assembly.life(member, running, transport, seed, emit)
+        task = self.loop.spawn(incarnation, life, "life")
+        task.add_done_callback(lambda task: self._ended(member, running, task), context=self.loop.world)
+
+    def crash(self, member: Member, outcome: str) -> None:
+        """End a member at once; ``outcome`` says what becomes of what was not synced, "" = it stays."""
+        if member.running is None:
+            return
+        self.note(f"crash {member.name} {outcome}")
+        disk = member.disk
+        disk.crash()
+        self._bury(member)
+        if outcome:
+            member.disk = disk.power_loss(OUTCOMES[outcome], self._disk_random.getrandbits(32))
+        else:
+            member.disk = disk.kill()
+        self._set_disk(member)
+
+    def _bury(self, member: Member) -> None:
+        running, member.running = member.running, None
+        assert running is not None, f"{member.name} is not running"
+        self.loop.end(running.incarnation)
+        self.graveyard.append(running.incarnation)
+        self.network.detach(member.number)
+        if member.number in self.observer.ledger.members:
+            self.observer.ledger.crashed(member.number)
+        for answer in list(running.requests):
+            if not answer.done():
+                answer.set_exception(OutcomeUnknown("the connection is lost"))
+        running.requests.clear()
+
+    def _ended(self, member: Member, running: Running, task: "asyncio.Task[Any]") -> None:
+        """Note the end of a member that ended by itself."""
+        if member.running is not running:
+            return
+        error = task.exception() if not task.cancelled() else None
+        found = reasons(error) if error is not None else []
+        self.note(f"end {member.name} {[type(one).__name__ for one in found]}")
+        for one in found:
+            if not is_expected(one):
+                self.fail("member stopped", f"{member.name}: {type(one).__name__}: {one}")
+        self._bury(member)
+        # What was written is still there; the process is not.
+        member.disk = member.disk.kill()
+        self._set_disk(member)
+        if found and member.starts and running.node is None:
+            member.gone = str(found[0])
+
+    def _set_disk(self, member: Member) -> None:
+        disk, random, speed = member.disk, self._disk_random, self.scenario.disk
+        span = speed.longest - speed.shortest
+
+        def delay(action: str) -> float:
+            if action != "sync":
+                return 0.0
+            return (speed.shortest + random.random() * span) * member.slowness
+
+        disk.delay = delay
+
+    def _config(self, name: str) -> Config:
+        known = {"lease-reads": bool, "snapshot-count": int, "heartbeat-interval": int, "election-timeout": int}
+        settings: dict[str, Any] = {}
+        for option, value in self.scenario.options.items():
+            field = option.replace("-", "_")
+            settings[field] = value == "true" if known[option] is bool else int(value)
+        return Config(
+            name=name,
+            initial_cluster={name: (peer_url(int(name[1:])),)},
+            initial_advertise_peer_urls=(peer_url(int(name[1:])),),
+            advertise_client_urls=(f"http://{name}:2379",),
+            **settings,
+        )
+
+    # ---------------------------------------------------------------- clients
+
+    async def ask(self, member: Member, message: Any) -> Any:
+        """Carry a request of the API to a member and its answer back.
+
+        Raises NotSent (nobody listens), OutcomeUnknown (the connection is lost) and what the service raises.
+        """
+        await asyncio.sleep(CLIENT_SECONDS)
+        running = member.running
+        if running is None or running.kv is None:
+            raise NotSent(f"{member.name} is down")
+        result = await self._in(running, _serve(running.kv, message))
+        await asyncio.sleep(CLIENT_SECONDS)
+        return result
+
+    async def _in(self, running: Running, work: Coroutine[Any, Any, Any]) -> Any:
+        """Let a member do something and await its end. Raises OutcomeUnknown when the member ends first."""
+        answer: asyncio.Future[Any] = self.loop.create_future()
+        running.requests[answer] = None
+        task = self.loop.spawn(running.incarnation, work, "request")
+
+        def done(task: "asyncio.Task[Any]") -> None:
+            running.requests.pop(answer, None)
+            running.incarnation.tasks.pop(task, None)
+            error = None if task.cancelled() else task.exception()
+            if not answer.done():
+                _pass_on(task, error, answer)
+
+        task.add_done_callback(done, context=self.loop.world)
+        try:
+            return await answer
+        finally:
+            running.requests.pop(answer, None)
+
+    async def _serve_snapshot(self, member: int, index: int, term: int, offset: int) -> SnapshotChunk | None:
+        running = self.members[member].running
+        if running is None or running.node is None:
+            raise PeerUnavailable(f"member {member} is down")
+        try:
+            chunk: SnapshotChunk | None = await self._in(running, running.node.serve_snapshot(index, term, offset))
+        except OutcomeUnknown as error:
+            raise PeerUnavailable(f"member {member} went down") from error
+        return chunk
+
+    def run_in(self, member: Member, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Let a member do something of which nobody awaits the end."""
+        if member.running is None:
+            work.close()
+            return
+        incarnation = member.running.incarnation
+        self.loop.spawn(incarnation, _quietly(work), name)
+
+    # ---------------------------------------------------------------- witnesses
+
+    def _witness(self, source: int, target: int, frame: bytes) -> None:
+        self._digest.update(b"%d>%d %.9f " % (source, target, self.loop.now) + frame)
+
+    def _told(self, member: Member, event: Event) -> None:
+        self.note(f"{member.name} {event!r}")
+        self.marks[type(event).__name__] += 1
+        for listener in self.listeners:
+            listener(self.loop.now, member.name, event)
+
+
+async def _serve(kv: Any, message: Any) -> Any:
+    method = {
+        "RangeRequest": kv.range,
+        "PutRequest": kv.put,
+        "DeleteRangeRequest": kv.delete_range,
+        "TxnRequest": kv.txn,
+        "CompactionRequest": kv.compact,
+    }[type(message).__name__]
+    return await method(message)
+
+
+async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+    """Await work that may fail by a fault that was put in."""
+    try:
+        await work
+    except RaftKvError:
+        return
+
+
+def _pass_on(
+    task: "asyncio.Task[Any]", error: BaseException | None, answer: "asyncio.Future[Any]"
+) -> None:
+    if task.cancelled():
+        answer.set_exception(OutcomeUnknown("the member gave the request up"))
+    elif error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(task.result())
