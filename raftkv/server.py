@@ -8,6 +8,7 @@ state machine and the core from it, then the node with its transport, then what 
 import asyncio
 import gc
 import json
+import os
 import resource
 import signal
 import sys
@@ -15,8 +16,9 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any, TextIO
 
 from raftkv import api
@@ -28,18 +30,22 @@ from raftkv.net.bootstrap import started_before
 from raftkv.net.transport import PeerTransport
 from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
 from raftkv.node.node import Identity, Node
-from raftkv.raft import HardState, bootstrap_entry, make_core
+from raftkv.raft import Consensus, HardState, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
+from raftkv.raft.record_file import RecordFile
+from raftkv.raft.recorded import CoreMaker, RecordedCore
 from raftkv.service.maintenance import ETCD_VERSION
 from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata
 from raftkv.storage.wal import Recovered, Wal
 from raftkv.trace import (
+    Emit,
     Event,
     LogTruncated,
     LooseEnd,
     PeerDown,
     PeerRefused,
+    RecordEnded,
     SlowStep,
     Started,
     Stopped,
@@ -60,10 +66,14 @@ LEVEL_OF: Mapping[type, str] = {
     LooseEnd: "error",
     PeerDown: "warning",
     PeerRefused: "warning",
+    RecordEnded: "warning",
     SlowStep: "warning",
     TornTailCut: "warning",
 }
 """Levels other than info."""
+
+RECORD_BUFFER = 256 * 1024
+"""Bytes of a record that wait for the next tick; more are written at once."""
 
 HAND_OVER_SECONDS = 0.5
 """How long a leader that stops may take to hand its leadership over."""
@@ -184,17 +194,7 @@ async def build(config: Config, log: EventLog) -> Server:
         named = {member.id: member.name for member in bootstrap_members(config)}
         log.member_names = lambda: named | {m.id: m.name for m in machine.membership.members() if m.name}
         rng = SystemRandom()
-        core = make_core(
-            metadata.member_id,
-            recovered.entries,
-            recovered.hard_state,
-            rng=rng,
-            election_ticks=config.election_ticks,
-            lease_reads=config.lease_reads,
-            emit=log.emit,
-        )
-        if config.check_rules:
-            core = CheckedCore(core, recovered.hard_state, recovered.entries)
+        core = build_core(config, recovered, rng, log.emit, resources)
         server = Server(config, log)
         server.transport = PeerTransport(
             metadata.member_id,
@@ -217,6 +217,42 @@ async def build(config: Config, log: EventLog) -> Server:
             raise ConfigError(f"--listen-peer-urls {urls}: {error.strerror or error}") from error
         server.resources = resources.pop_all()
     return server
+
+
+def build_core(
+    config: Config, recovered: Recovered, rng: Random, emit: Emit, resources: AsyncExitStack
+) -> Consensus:
+    """Make the core from what the disk held, with whoever is to look on. Raises ConfigError."""
+    make: CoreMaker = make_core
+    if config.record_core:
+        try:
+            # closed with the record
+            opened = open(config.record_core, "xb", RECORD_BUFFER, opener=_open_for_owner)  # noqa: SIM115
+        except FileExistsError as error:
+            raise ConfigError(
+                f"--record-core {config.record_core}: this file is there already, and a record is not "
+                f"written over; move it away or name another file"
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"--record-core {config.record_core}: {error.strerror or error}") from error
+        record = RecordFile(opened, emit)
+        resources.callback(record.close)
+        make = partial(RecordedCore, make_core, record)
+    core = make(
+        recovered.metadata.member_id,
+        recovered.entries,
+        recovered.hard_state,
+        rng=rng,
+        election_ticks=config.election_ticks,
+        lease_reads=config.lease_reads,
+        emit=emit,
+    )
+    return CheckedCore(core, recovered.hard_state, recovered.entries) if config.check_rules else core
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    """Open a file that nobody else may read, for it holds what clients wrote."""
+    return os.open(path, flags, 0o600)
 
 
 async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tuple[Wal, Recovered]:

@@ -101,6 +101,13 @@ class LooseEnd(NamedTuple):
     text: str
 
 
+class RecordEnded(NamedTuple):
+    """The record of this member's core stops after ``records`` calls, with the reason."""
+
+    records: int
+    reason: str
+
+
 Event = (
     Started
     | Stopped
@@ -114,6 +121,7 @@ Event = (
     | PeerRefused
     | SlowStep
     | LooseEnd
+    | RecordEnded
 )
 
 Emit = Callable[[Event], None]
@@ -146,14 +154,18 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
         case LogTruncated():
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
+        case _:
+            return _describe_surroundings(event, name)
+
+
+def _describe_surroundings(
+    event: PeerUp | PeerDown | PeerRefused | SlowStep | LooseEnd | RecordEnded, name: Callable[[int], str]
+) -> str:
+    match event:
         case LooseEnd():
             return f"an error that nobody awaits: {event.text}"
-        case _:
-            return _describe_peer(event, name)
-
-
-def _describe_peer(event: PeerUp | PeerDown | PeerRefused | SlowStep, name: Callable[[int], str]) -> str:
-    match event:
+        case RecordEnded():
+            return f"the record of the core ends after {event.records} calls: {event.reason}"
         case PeerUp():
             return f"peer {name(event.peer)} is up"
         case PeerDown():

@@ -49,6 +49,7 @@ class Config:
     max_txn_ops: int = 128
     lease_reads: bool = False
     check_rules: bool = False
+    record_core: str = ""
     log_level: str = "info"
     log_format: str = "text"
 
