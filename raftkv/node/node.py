@@ -61,6 +61,9 @@ ids that the state machine remembers."""
 MAX_WAITING_BYTES = 128 * 1024 * 1024
 """The data of these proposals together."""
 
+LOST_AFTER = 2
+"""Election time-outs after which a proposal sent to the leader is sent once more."""
+
 SLICE_SECONDS = 0.004
 """The pump lets others run after this long."""
 
@@ -349,6 +352,9 @@ class Node:
         events, self._peer_events = self._peer_events, []
         for peer, event in events:
             self._core.report(peer, event)
+            if event is PeerEvent.CONNECTED:
+                # It may have restarted, and forgotten the snapshot that it was offered.
+                self._core.report(peer, PeerEvent.SNAPSHOT_FAILED)
             if peer == self._led_by[0] and event is not PeerEvent.SNAPSHOT_FAILED:
                 # What was on its way to the leader may be lost; the request id lets it apply once.
                 self._propose_all_again()
@@ -482,6 +488,7 @@ class Node:
 
     def _propose(self, waiter: Waiter) -> None:
         try:
+            waiter.asked_at = self._loop.time()
             self._core.propose(waiter.data)
             waiter.proposed = True
         except (NoLeader, LeaderMoving):
@@ -512,6 +519,17 @@ class Node:
         for waiter in self._waiters:
             self._propose_again(waiter)
 
+    def _propose_late_ones_again(self) -> None:
+        """Propose what no leader took yet, and what was sent to another member and brought no answer for long.
+
+        It may be lost on a link that did not break; the request id lets it apply once.
+        """
+        patience = LOST_AFTER * self.config.election_timeout / 1000
+        lost_before = self._loop.time() - patience if self._led_by[0] != self.member_id else 0.0
+        for waiter in self._waiters:
+            if not waiter.proposed or waiter.asked_at < lost_before:
+                self._propose_again(waiter)
+
     def _propose_again(self, waiter: Waiter) -> None:
         try:
             self._propose(waiter)
@@ -533,9 +551,7 @@ class Node:
             self._waiters.expire()
             self._barrier.tick()
             if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
-                for waiter in self._waiters:
-                    if not waiter.proposed:
-                        self._propose_again(waiter)
+                self._propose_late_ones_again()
             self._wake.set()
 
     def _tick(self) -> None:

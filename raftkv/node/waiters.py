@@ -14,9 +14,12 @@ from raftkv.mvcc.machine import Applied
 
 
 class Waiter:
-    """One proposal under way. ``proposed`` is False while no leader was there to take it."""
+    """One proposal under way. ``proposed`` is False while no leader was there to take it.
 
-    __slots__ = ("data", "deadline", "future", "proposed", "sequence")
+    ``asked_at``: when it was proposed last, on the loop's clock.
+    """
+
+    __slots__ = ("asked_at", "data", "deadline", "future", "proposed", "sequence")
 
     def __init__(self, sequence: int, data: bytes, deadline: float, future: "Future[Any]") -> None:
         self.sequence = sequence
@@ -24,6 +27,7 @@ class Waiter:
         self.deadline = deadline
         self.future = future
         self.proposed = False
+        self.asked_at = 0.0
 
 
 class Waiters:

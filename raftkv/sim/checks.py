@@ -13,6 +13,7 @@ from raftkv.checkers.verdict import Validity
 from raftkv.mvcc.machine import Machine
 from raftkv.node.node import Node
 from raftkv.raft import Entry, EntryKind, decode_configuration
+from raftkv.raft.partial_log import PartialLog
 
 MAX_CHECK_STEPS = 2_000_000
 
@@ -20,7 +21,7 @@ MAX_CHECK_STEPS = 2_000_000
 class Replay:
     """The committed log, applied once more to a machine of its own; remembers what each revision wrote."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: PartialLog) -> None:
         self.machine = Machine()
         self.writes: dict[int, set[tuple[str, str | None]]] = {}
         self.digests: dict[int, bytes] = {}

@@ -131,8 +131,8 @@ class World:
         self.loop.end(running.incarnation)
         self.graveyard.append(running.incarnation)
         self.network.detach(member.number)
-        if member.number in self.observer.ledger.members:
-            self.observer.ledger.crashed(member.number)
+        if (record := self.observer.ledger.members.get(member.number)) is not None:
+            record.leads = 0  # how much of what was under way reached the disk shows when it starts again
         for answer in list(running.requests):
             if not answer.done():
                 answer.set_exception(OutcomeUnknown("the connection is lost"))
