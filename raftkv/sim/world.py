@@ -180,6 +180,11 @@ class World:
             **settings,
         )
 
+    def voters(self) -> tuple[int, ...]:
+        """Return the voters as the committed log has them."""
+        ledger = self.observer.ledger
+        return ledger.configuration_at(len(ledger.committed)).voters
+
     # ---------------------------------------------------------------- clients
 
     async def ask(self, member: Member, message: Any) -> Any:
@@ -224,13 +229,10 @@ class World:
             raise PeerUnavailable(f"member {member} went down") from error
         return chunk
 
-    def run_in(self, member: Member, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Let a member do something of which nobody awaits the end."""
-        if member.running is None:
-            work.close()
-            return
-        incarnation = member.running.incarnation
-        self.loop.spawn(incarnation, _quietly(work), name)
+    def run_in(self, member: Member, work: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
+        """Let a member that is up do something of which nobody awaits the end."""
+        assert member.running is not None, f"{member.name} is down"
+        self.loop.spawn(member.running.incarnation, _quietly(work), name)
 
     # ---------------------------------------------------------------- witnesses
 
@@ -255,10 +257,10 @@ async def _serve(kv: Any, message: Any) -> Any:
     return await method(message)
 
 
-async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+async def _quietly(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     """Await work that may fail by a fault that was put in."""
     try:
-        await work
+        await work()
     except RaftKvError:
         return
 
