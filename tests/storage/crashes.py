@@ -8,7 +8,8 @@ from tests.storage.simdisk import DiskCrashed, Outcome, SimDisk
 OUTCOMES = [
     (Outcome.NOTHING, 0),
     (Outcome.ALL, 0),
-    *((Outcome.PREFIX, seed) for seed in range(3)),
+    *((Outcome.PREFIX, seed) for seed in range(2)),
+    *((Outcome.TORN, seed) for seed in range(3)),
     *((Outcome.SECTORS, seed) for seed in range(4)),
 ]
 

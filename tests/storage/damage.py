@@ -7,26 +7,48 @@ from raftkv.errors import StorageCorrupt, StorageError
 from tests.storage.logs import (
     FIRST_MODEL,
     SMALL_SEGMENT,
+    Mark,
     Model,
+    Release,
+    Step,
     abandon,
+    after_step,
     append,
+    carry_out,
     create,
     held,
+    install,
+    ref,
     reopen,
     replace,
     vote,
 )
 from tests.storage.simdisk import Outcome, SimDisk
 
-SAVES = (
+STEPS: tuple[Step, ...] = (
     (append(2, 3),),
     (vote(2), append(5, 2, term=2)),
     (replace(6, 4, term=3, size=60),),
+    Mark((ref(2, 1),)),
     (append(10, 3, term=3, size=30),),
     (vote(4),),
+    Mark((ref(2, 1), ref(11, 3))),
     (append(13, 2, term=4),),
     (vote(5), append(15)),
 )
+MARKED_STEPS: tuple[Step, ...] = (
+    *STEPS,
+    Mark((ref(13, 4),)),
+    Release((append(16, 3, term=5, size=60),)),
+    (append(19, 6, term=5, size=60),),
+)
+RELEASED_STEPS: tuple[Step, ...] = (
+    *MARKED_STEPS[:-1],
+    (install(40, 6), append(41, 3, term=6)),
+    (append(44, 2, term=6),),
+)
+"""Small logs with everything that a log can hold: whole, and without its first segments."""
+
 Damage = Callable[[bytearray, int], None]
 
 
@@ -51,19 +73,20 @@ class Killed(NamedTuple):
     after: Model
 
 
-async def killed_log() -> Killed:
+async def killed_log(steps: tuple[Step, ...] = STEPS) -> Killed:
     """Return a log of several segments, everything in it durable, the last save not proven so."""
     disk = SimDisk()
     log = await create(disk, SMALL_SEGMENT)
     model = before = FIRST_MODEL
     ends: dict[str, int] = {}
     start = 0
-    for writes in SAVES:
+    for step in steps:
         start = log._segment.offset
-        await log.save(writes)
-        before, model = model, model.after(writes)
+        await carry_out(log, model, step)
+        before, model = model, after_step(model, step)
         ends[log._segment.path] = log._segment.offset
     last_path = log._segment.path
+    ends = {segment.path: ends[segment.path] for segment in log._segments}
     disk.crash()
     await abandon(log)
     assert len(ends) > 2
@@ -71,13 +94,13 @@ async def killed_log() -> Killed:
     return Killed(disk, ends, last_path, start, before, model)
 
 
-async def check_everywhere(damage: Damage, width: int) -> int:
+async def check_everywhere(damage: Damage, width: int, steps: tuple[Step, ...] = STEPS) -> int:
     """Damage ``width`` bytes at each place of the used part; return how often the log was refused.
 
     Before the last save it must be refused; in the last save, which may be a torn one, it must be cut
     with a report. Raises AssertionError.
     """
-    log = await killed_log()
+    log = await killed_log(steps)
     refused = 0
     for path, end in log.ends.items():
         for offset in range(end):
