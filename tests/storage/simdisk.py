@@ -20,6 +20,12 @@ from raftkv.errors import DataDirInUse, NoSpace, StorageError
 
 SECTOR = 512
 
+CHANGES = ("create", "rename", "remove", "sync directory", "write", "preallocate", "sync")
+"""The kinds of I/O calls that change what is on the disk, or what of it is durable."""
+
+LOOKS = ("list", "make folder", "open", "lock", "size", "read")
+"""The other kinds. (A folder is there once it is made.)"""
+
 
 class DiskCrashed(StorageError):
     """The machine is gone; whoever still runs is a ghost."""
@@ -201,6 +207,7 @@ class SimDisk:
         """Let others run, then let the planned crash or fault strike in place of the call."""
         await asyncio.sleep(0)
         if not self.fenced:
+            assert action in CHANGES + LOOKS
             self.steps.append(f"{action} {path}")
             self.fenced = len(self.steps) == self.crash_at
         if self.fenced:
