@@ -104,9 +104,10 @@ class Disk(Protocol):
 
 
 class FileDisk:
-    """The disk of this machine."""
+    """The disk of this machine. ``writable=False`` opens files for reading only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, writable: bool = True) -> None:
+        self._open_flags = os.O_RDWR if writable else os.O_RDONLY
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="raftkv-disk")
 
     async def list(self, directory: str) -> list[str]:
@@ -124,7 +125,8 @@ class FileDisk:
 
     async def open(self, path: str) -> File:
         """See ``Disk``."""
-        return _OpenFile(self, path, await self._acquire("open", path, lambda: os.open(path, os.O_RDWR)))
+        flags = self._open_flags
+        return _OpenFile(self, path, await self._acquire("open", path, lambda: os.open(path, flags)))
 
     async def rename(self, source: str, target: str) -> None:
         """See ``Disk``."""
@@ -232,6 +234,21 @@ class _OpenFile:
         if self._failed:
             raise OSError(errno.EIO, "an earlier sync of this file failed")
         return call()
+
+
+def holder(path: str) -> int | None:
+    """Return the id of the process that has the lock file at ``path``, without touching the lock.
+
+    It is the last one that had it, if that still runs; so it may, rarely, be a stranger of that id.
+    """
+    try:
+        pid = int(Path(path).read_text("ascii"))
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    except PermissionError:
+        pass  # it runs, as another user
+    return pid
 
 
 class _FileLock:
