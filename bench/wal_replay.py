@@ -1,11 +1,13 @@
 """How fast a log is read at a start: entries a second, from a file in the page cache.
 
-    python bench/wal_replay.py [--entries 400000] [--size 256] [--batches 1 16 64] [--runs 3] [--json] [--profile]
+    python bench/wal_replay.py [--entries 400000] [--size 256] [--batches 1 16 64] [--runs 3]
+                               [--json] [--profile]
 
 A log of ``--entries`` commands is written through the real code, ``--batches`` of them to a save, and
-opened again: every checksum verified, every entry decoded and in memory. With one entry to a save nearly all of
-the time is spent on batch headers. The figure of a row is the median of its runs. Syncs are left out while the log
-is made, because only its content matters here. ``--profile`` shows where the time goes, in a run of its own.
+opened again: every checksum verified, every entry decoded and in memory. With one entry to a save most
+of the time is spent on batch headers. The figure of a row is the median of its runs. Syncs are left out
+while the log is made, because only its content matters here. ``--profile`` shows where the time goes, in a
+run of its own.
 """
 
 import argparse
@@ -19,10 +21,10 @@ import tempfile
 from statistics import median
 from time import perf_counter
 from typing import NamedTuple
+from unittest import mock
 
 from raftkv.raft import Entry, HardState
 from raftkv.raft.ready import Write
-from raftkv.storage import disk as disk_module
 from raftkv.storage.disk import FileDisk
 from raftkv.storage.records import Metadata
 from raftkv.storage.wal import Wal
@@ -44,16 +46,13 @@ class Row(NamedTuple):
 
 async def make_log(directory: str, entries: int, size: int, batch: int) -> None:
     disk = FileDisk()
-    sync, disk_module._sync_data = disk_module._sync_data, lambda _: None
     wal, _ = await Wal.create(disk, directory, Metadata(1, 1, "bench"), HardState(1, 1, 0), [])
     data = bytes(range(256)) * (size // 256 + 1)
     for first in range(1, entries + 1, batch):
         last = min(first + batch, entries + 1)
-        await wal.save(
-            [Write(1, None, 0, tuple(Entry(1, i, 0, data[:size]) for i in range(first, last)), ())]
-        )
+        entries_now = tuple(Entry(1, index, 0, data[:size]) for index in range(first, last))
+        await wal.save([Write(1, None, 0, entries_now, ())])
     await wal.close()
-    disk_module._sync_data = sync
     await disk.close()
 
 
@@ -76,8 +75,9 @@ async def open_log(directory: str, entries: int, profile: cProfile.Profile | Non
 
 async def measure(entries: int, size: int, batch: int, runs: int) -> Row:
     with tempfile.TemporaryDirectory() as directory:
-        await make_log(directory, entries, size, batch)
-        rates = sorted(entries / await open_log(directory, entries) for _ in range(runs))
+        with mock.patch("raftkv.storage.disk._sync_data", lambda _: None):
+            await make_log(directory, entries, size, batch)
+        rates = sorted([entries / await open_log(directory, entries) for _ in range(runs)])
     middle = median(rates)
     return Row(batch, size, int(middle), int(rates[0]), int(rates[-1]), int(middle * size / 1e6))
 
@@ -85,7 +85,8 @@ async def measure(entries: int, size: int, batch: int, runs: int) -> Row:
 async def profile(entries: int, size: int, batch: int) -> None:
     watch = cProfile.Profile()
     with tempfile.TemporaryDirectory() as directory:
-        await make_log(directory, entries, size, batch)
+        with mock.patch("raftkv.storage.disk._sync_data", lambda _: None):
+            await make_log(directory, entries, size, batch)
         await open_log(directory, entries, watch)
     pstats.Stats(watch, stream=sys.stdout).sort_stats("tottime").print_stats(12)
 

@@ -29,7 +29,7 @@ from raftkv.errors import DataDirInUse, NoSpace, StorageError
 T = TypeVar("T")
 
 ZEROS = bytes(1 << 20)
-"""What is written where a file system can't preallocate, in steps of 1 MiB."""
+"""1 MiB: what is written, in steps, where a file system can't preallocate; and what unused room reads as."""
 
 
 class File(Protocol):

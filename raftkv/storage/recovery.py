@@ -21,7 +21,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
-from raftkv.storage.disk import Disk
+from raftkv.storage.disk import ZEROS, Disk
 from raftkv.storage.records import (
     BadFrame,
     Batch,
@@ -38,7 +38,7 @@ from raftkv.storage.replay import Replay
 from raftkv.storage.segments import DRAFT_SUFFIX, Segment, parse_segment_name, segment_name
 from raftkv.trace import TornTailCut
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = len(ZEROS)
 NOBODY = Metadata(0, 0, "")
 
 
@@ -165,7 +165,7 @@ async def _read_image(segment: Segment) -> _Image:
     for offset in range(0, segment.size, CHUNK_BYTES):
         chunk = await segment.file.read(offset, CHUNK_BYTES)
         chunks.append(chunk)
-        if chunk.count(0) != len(chunk):
+        if chunk != ZEROS[: len(chunk)]:
             used = len(chunks)
     return _Image(chunks[:used], segment.size)
 
