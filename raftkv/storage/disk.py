@@ -248,7 +248,16 @@ def holder(path: str) -> int | None:
         return None
     except PermissionError:
         pass  # it runs, as another user
-    return pid
+    return None if _is_dead(pid) else pid
+
+
+def _is_dead(pid: int) -> bool:
+    """Whether a process has ended and only waits for its parent to notice, as far as the system tells."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in ("Z", "X")
 
 
 class _FileLock:
