@@ -106,9 +106,13 @@ async def test_after_a_release_a_missing_segment_is_refused_if_a_snapshot_does_n
 async def test_a_segment_without_its_checkpoint_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """No crash leaves one, its checksums are right, and nothing would be missed by the records alone."""
     monkeypatch.setattr(wal_module, "encode_checkpoint", lambda _: b"")
-    log = await killed_log()
+    disk = SimDisk()
+    log = await create(disk)
+    for index in range(2, 40):
+        await log.save([append(index, size=100)])
+    await log.close()
     with pytest.raises(StorageCorrupt, match="does not begin with a checkpoint"):
-        await reopen(log.disk.power_loss(Outcome.ALL), SMALL_SEGMENT)
+        await reopen(disk)
 
 
 async def test_a_missing_segment_that_a_snapshot_stands_for_is_as_good_as_released() -> None:
