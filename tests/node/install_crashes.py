@@ -14,7 +14,7 @@ from raftkv.schema.messages import CompactionRequest
 from raftkv.trace import SnapshotInstalled
 from tests.node.simulated import SimulatedCluster
 from tests.node.test_snapshots import put_many
-from tests.storage.simdisk import Outcome, SimDisk
+from raftkv.sim.disk import Outcome, SimDisk
 
 OUTCOMES = [
     (Outcome.NOTHING, 0),

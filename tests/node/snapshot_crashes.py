@@ -10,7 +10,7 @@ from raftkv.schema.messages import PutRequest
 from raftkv.trace import SnapshotDamaged
 from tests.node.simulated import SimulatedCluster
 from tests.node.test_snapshots import values
-from tests.storage.simdisk import Outcome, SimDisk
+from raftkv.sim.disk import Outcome, SimDisk
 
 OUTCOMES = [
     (Outcome.NOTHING, 0),
