@@ -264,5 +264,3 @@ class Driver:
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
         return outcome is Outcome.OK
-
-

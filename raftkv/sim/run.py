@@ -108,7 +108,9 @@ class _Run:
         clients: dict[str, list[Operation]] = {}
         for operation in self.scenario.operations:
             clients.setdefault(operation.client, []).append(operation)
-        tasks = [asyncio.create_task(self.driver.client(name, todo)) for name, todo in sorted(clients.items())]
+        tasks = [
+            asyncio.create_task(self.driver.client(name, todo)) for name, todo in sorted(clients.items())
+        ]
         end = self.scenario.heal.at if self.scenario.heal is not None else SAFETY_END
         for fault in self.scenario.faults:
             if fault.at < end:
