@@ -147,7 +147,7 @@ class _Run:
                 member.gone = member.gone or "left to rot"
                 continue
             member.slowness = 1.0
-            member.disk.empty()
+            member.disk.heal()
             if member.running is not None and member.running.incarnation.paused:
                 self.loop.resume(member.running.incarnation)
             world.start(member)
