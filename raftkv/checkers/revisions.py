@@ -148,16 +148,18 @@ class _Replay:
         """Choose an unanswered operation for a gap; return what came too late or contradicts if there is none."""
         left = self._fillers(self._places[index])
         if not left:
-            return tuple(self._places[index].seen or self._next_change(index))
+            return self._next_answered(index)
         if len(left) > 1:
             kept = _Choice(index, dict(self._keys), self._used, len(self._order), left)
             self._choices.append(kept)
         self._apply_filler(index, left.pop())
         return ()
 
-    def _next_change(self, index: int) -> list[Operation]:
-        changes = (place.change for place in self._places[index:])
-        return [next(change for change in changes if change is not None)]
+    def _next_answered(self, index: int) -> tuple[Operation, ...]:
+        """Return what tells that a gap exists: the answered operations at or behind it, of the first place with any."""
+        answered = (place.change or place.seen for place in self._places[index:])
+        found = next(one for one in answered if one)
+        return (found,) if isinstance(found, Operation) else tuple(found)
 
     def _choose_again(self) -> int:
         """Go back to the last gap with another filler, and take that; return the gap's index."""

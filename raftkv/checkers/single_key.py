@@ -31,6 +31,13 @@ class Step(NamedTuple):
     unequal: int | None = None
 
 
+class _Link(NamedTuple):
+    """The states of a key before and after a gap (its revision) or an operation (None), paired."""
+
+    gap: int | None
+    pairs: list[tuple[State, State]]
+
+
 class Contradiction(NamedTuple):
     """No past of the key explains what this operation saw."""
 
@@ -160,7 +167,7 @@ def follow(
     Returns for each gap the stamps that the key may have behind it, or the operation at which no state is left.
     """
     states: list[State] = [None]
-    links: list[tuple[Place, list[tuple[State, State]]]] = []
+    links: list[_Link] = []
     for index, place in visits:
         if place.gap:
             steps = list(fillers.steps(key, place.revision))
@@ -169,14 +176,14 @@ def follow(
                 for state in states
                 for after in fillers.outcomes(key, state, place.revision, steps)
             ]
-            links.append((place, pairs))
+            links.append(_Link(place.revision, pairs))
             states = _unique(after for _, after in pairs)
         for operation in (*([place.change] if place.change else []), *place.seen):
             for step in steps_on(key, operation) if key in keys_of(operation) else ():
                 pairs = [(state, after) for state in states for after in take(step, state, place.revision)]
                 if not pairs:
                     return Contradiction(key, index, operation)
-                links.append((place, pairs))
+                links.append(_Link(None, pairs))
                 states = _unique(after for _, after in pairs)
     return _stamps(links, states)
 
@@ -185,14 +192,12 @@ def _unique(states: Iterable[State]) -> list[State]:
     return list(dict.fromkeys(states))
 
 
-def _stamps(
-    links: list[tuple[Place, list[tuple[State, State]]]], last: list[State]
-) -> dict[int, set[Stamp]]:
+def _stamps(links: list[_Link], last: list[State]) -> dict[int, set[Stamp]]:
     """Walk back, keeping only the states that lead to one of the last."""
     alive, stamps = set(last), {}
-    for place, pairs in reversed(links):
+    for gap, pairs in reversed(links):
         kept = [(before, after) for before, after in pairs if after in alive]
-        if place.gap:
-            stamps[place.revision] = {stamp(after) for _, after in kept}
+        if gap is not None:
+            stamps[gap] = {stamp(after) for _, after in kept}
         alive = {before for before, _ in kept}
     return stamps

@@ -88,24 +88,19 @@ def _places(groups: _Sorted, initial: int) -> Timeline | Verdict:
 
 
 def out_of_time(timeline: Timeline) -> Verdict | None:
-    """Return a verdict when an operation returned before one was called that its answer puts behind, else None."""
+    """Return a verdict when an operation had returned before one was called that its revision puts it behind."""
     latest: Operation | None = None
     for index, place in enumerate(timeline.places):
-        ranks = ([place.change], place.seen) if place.change is not None else (place.seen,)
-        for rank in ranks:
+        for rank in ([place.change] if place.change else [], place.seen):
             for operation in rank:
                 if latest is not None and returned(operation) < latest.call:
                     reason = (
-                        f"the second was called after the first had returned, "
-                        f"but the revisions {revision_of(operation)} and {revision_of(latest)} "
-                        "put it before"
+                        "the first had returned before the second was called, but their revisions "
+                        f"({revision_of(operation)}, {revision_of(latest)}) put the second before"
                     )
                     return invalid(reason, timeline.order_before(index), (operation, latest))
-            latest = max(
-                (latest, *rank) if latest is not None else rank,
-                key=lambda operation: operation.call,
-                default=latest,
-            )
+            last = max(rank, key=lambda operation: operation.call, default=latest)
+            latest = last if latest is None or (last is not None and last.call > latest.call) else latest
     return None
 
 
