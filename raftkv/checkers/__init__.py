@@ -1,4 +1,4 @@
-"""Checkers of recorded histories: did the system behave as its specification says?
+"""Checkers of recorded histories: whether a system behaved as its specification says.
 
 They know nothing of raftkv's servers and hold for any system's histories. In one line::
 

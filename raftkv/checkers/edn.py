@@ -1,7 +1,8 @@
 """A reader of EDN, the notation of Clojure's data, as far as recorded histories use it.
 
-nil, true, false, numbers, strings and characters become Python's; a keyword a string with its colon, a symbol a
-string; vectors, lists and sets tuples (a set is sorted by its text); maps dicts. Of a tagged value the tag is dropped.
+nil, true, false, numbers, strings and characters become Python's; a keyword a string with its colon, a
+symbol a string; vectors, lists and sets tuples (a set is sorted by its text); maps dicts. Of a tagged value
+the tag is dropped.
 """
 
 import re

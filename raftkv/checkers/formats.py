@@ -24,8 +24,9 @@ class Recorded(NamedTuple):
 def read_history(path: Path, model: str) -> Recorded:
     """Read a file in any of the formats, which its content tells: Jepsen's log, EDN, or JSON lines.
 
-    ``model`` is the name of the model that the history is meant for: cas-register, kv-append or mvcc-kv. Raises
-    ``HistoryError`` with file and line for what is no such history, ``OSError`` when the file can't be read.
+    ``model`` is the name of the model that the history is meant for: cas-register, kv-append or mvcc-kv.
+    Raises ``HistoryError`` with file and line for what is no such history, ``OSError`` when the file can't
+    be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -37,8 +38,8 @@ def read_history(path: Path, model: str) -> Recorded:
 def parse_history(text: str, model: str, name: str = "history") -> Recorded:
     """Read a history from the text of a file called ``name``; see ``read_history``.
 
-    A register's initial value is what the header of JSON lines says, else nil; in EDN, which has no header, 0, as
-    Knossos' own tests have it.
+    A register's initial value is what the header of JSON lines says, else nil; in EDN, which has no header,
+    0, as Knossos' own tests have it.
     """
     header: dict[str, Any] = {}
     if not text.strip():

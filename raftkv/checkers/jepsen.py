@@ -19,7 +19,7 @@ def is_log(text: str) -> bool:
 
 
 def log_events(text: str, name: str) -> Iterator[Event]:
-    """Read the log of a register: ``jepsen.util - PROCESS :TYPE :F VALUE``; ``:fail :cas`` has compared unequal."""
+    """Read the log of one register: lines ``jepsen.util - PROCESS :TYPE :F VALUE``."""
     for number, line in enumerate(text.splitlines(), 1):
         if found := _LOG_LINE.search(line):
             place = f"{name}:{number}"

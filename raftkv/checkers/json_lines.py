@@ -1,12 +1,13 @@
 """The project's own format, ``history/1``: JSON lines, a header and then an event a line, in real-time order.
 
-Header: ``{"format": "history/1", "model": NAME, ...}`` with ``initial`` or ``initial_revision``. An event has ``process``
-and ``type`` (invoke, ok, fail or info), and either ``f``, ``key`` and ``value`` or, for mvcc-kv, ``op`` and ``result``:
+Header: ``{"format": "history/1", "model": NAME, ...}`` with ``initial`` or ``initial_revision``. An event
+has ``process`` and ``type`` (invoke, ok, fail or info), and either ``f``, ``key`` and ``value`` or, for
+mvcc-kv, ``op`` and ``result``:
 
 - ``["get", k]`` -> ``kv``: ``[value, create_revision, mod_revision, version]`` or null
 - ``["put", k, v]``
 - ``["delete", k]`` -> ``deleted``
-- ``["txn", k, mod_revision, then, else]``, or with several compares ``["txn", [[k, mod_revision], ...], then, else]``
+- ``["txn", k, mod_revision, then, else]``, or with compares ``["txn", [[k, mod_revision], ...], then, else]``
   -> ``succeeded`` and ``results``: a kv for a get, a number for a delete, null for a put
 
 each with ``rev``, the store's revision after the operation. ``index`` and ``time`` are for people.
@@ -51,7 +52,9 @@ def _json_events(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Event]
         item = _json_object(line, place)
         process, event_type = item.get("process"), item.get("type")
         if event_type not in TYPES or not isinstance(process, int):
-            raise HistoryError(place, "an event needs a numeric process and a type of invoke, ok, fail or info")
+            raise HistoryError(
+                place, "an event needs a numeric process and a type of invoke, ok, fail or info"
+            )
         if "op" not in item:
             parts = (item.get("f"), item.get("key"), item.get("value"))
             yield compared(keyed_event(place, process, event_type, parts))

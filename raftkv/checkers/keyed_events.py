@@ -12,7 +12,7 @@ _ARGUMENTS = {"read": 0, "get": 0, "write": 1, "put": 1, "append": 1, "cas": 2}
 
 
 def compared(event: Event) -> Event:
-    """Turn the failure of a cas into what it is where nothing else is called so: "compared unequal", an answer."""
+    """Turn a failed cas into an answer, for formats where that means "compared unequal" and nothing else."""
     if event.type == "fail" and event.input[0] == "cas":
         return event._replace(type="ok", output=False)
     return event

@@ -1,7 +1,7 @@
 """What the checked systems do when nothing is concurrent: one register, a map of strings.
 
-A model says how one operation changes a state, or that the state refuses it. States are immutable and hashable. The
-multi-version store of etcd and raftkv is in ``mvcc_kv``.
+A model says how one operation changes a state, or that the state refuses it. States are immutable and
+hashable. The multi-version store of etcd and raftkv is in ``mvcc_kv``.
 """
 
 from collections.abc import Hashable
@@ -48,8 +48,8 @@ class Model(Protocol):
 class CasRegister:
     """Registers with read, write and compare-and-set, one a key, all with the same initial value.
 
-    Operations: ``("read", key)`` -> the value; ``("write", key, value)``; ``("cas", key, old, new)`` -> whether
-    it compared equal.
+    Operations: ``("read", key)`` -> the value; ``("write", key, value)``; ``("cas", key, old, new)`` ->
+    whether it compared equal.
     """
 
     name = "cas-register"
@@ -63,13 +63,15 @@ class CasRegister:
         request = operation.input
         known = operation.outcome is Outcome.OK
         if request[0] == "write":
-            return request[2]
+            written: Hashable = request[2]
+            return written
         if request[0] == "read":
             return REFUSED if known and operation.output != state else state
-        equal = state == request[2]
+        _, _, old, new = request
+        equal = bool(state == old)
         if known and operation.output != equal:
             return REFUSED
-        return request[3] if equal else state
+        return new if equal else state
 
     def observes(self, operation: Operation) -> bool:
         """Tell whether this is a read, or a cas that compared unequal."""
@@ -102,12 +104,12 @@ class KvAppend:
             value: str = request[2]
             return value
         if request[0] == "append":
-            return state + request[2]
+            return f"{state}{request[2]}"
         return REFUSED if operation.outcome is Outcome.OK and operation.output != state else state
 
     def observes(self, operation: Operation) -> bool:
         """Tell whether this is a get."""
-        return operation.input[0] == "get"
+        return bool(operation.input[0] == "get")
 
     def part(self, operation: Operation) -> Hashable:
         """Return the key: keys are independent."""

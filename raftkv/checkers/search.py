@@ -1,21 +1,23 @@
 """The search for an order in which all operations could have happened one at a time (Wing & Gong, Lowe).
 
-The list holds a call and a return for each operation, in time order; an operation without a known end has a call
-only. The search walks it from its head. A call whose operation the state allows is *placed*: the operation joins the
-order, its two entries leave the list, and the walk restarts. A return that is reached belongs to an operation that had
-to be placed earlier: the last placement is taken back. The end of the list means success; what is left then are
-operations that never took effect. A cache of (placed operations, state) lets no position be tried twice (Lowe 2017,
-"Testing for linearizability"; the same algorithm is in Horn & Kroening 2015).
+The list holds a call and a return for each operation, in time order; an operation without a known end has a
+call only. The search walks it from its head. A call whose operation the state allows is *placed*: the
+operation joins the order, its two entries leave the list, and the walk restarts. A return that is reached
+belongs to an operation that had to be placed earlier: the last placement is taken back. The end of the list
+means success; what is left then are operations that never took effect. A cache of (placed operations,
+state) lets no position be tried twice (Lowe 2017, "Testing for linearizability"; the same algorithm is in
+Horn & Kroening 2015).
 
 Three rules cut the search without changing its answer:
 
-- An operation that changes nothing, whatever the state, is placed as soon as the state allows it, and that choice is
-  never revised: any order that has it later has an equal one that has it here.
+- An operation that changes nothing, whatever the state, is placed as soon as the state allows it. That choice
+  is never revised: any order that has it later has an equal one that has it here.
 - An operation without a known end is not placed where it changes nothing: leaving it out leads to the same.
 - Of two such operations that do the same, the one called first is placed first.
 
-Operations are numbered, states and (operation, answer) pairs interned, so the inner loop works on small integers, and each
-step of the model is taken once for a state. A set of placed operations is an integer, one bit for each operation.
+Operations are numbered, states and (operation, answer) pairs interned, so the inner loop works on small
+integers, and each step of the model is taken once for a state. A set of placed operations is an integer,
+one bit for each operation.
 """
 
 from collections.abc import Hashable, Sequence
@@ -30,7 +32,7 @@ _REFUSED = -1
 
 
 class DeadEnd(NamedTuple):
-    """The longest order found: ``placed``, and ``refused``, what could come next by time, but not by its answer."""
+    """The longest order found, and the operations that time, but not their answers, would allow next."""
 
     placed: tuple[Operation, ...]
     refused: tuple[Operation, ...]
@@ -76,7 +78,8 @@ class _Steps:
 class Search:
     """The search over one independent part of a history; it can be run in portions.
 
-    ``operations`` are those that matter: answered ones, and those with an unknown outcome that could change a state.
+    ``operations`` are those that matter: answered ones, and those with an unknown outcome that could change
+    a state.
     """
 
     def __init__(self, operations: Sequence[Operation], model: Model) -> None:
@@ -130,7 +133,7 @@ class Search:
                 calls[number] = entry
 
     def run(self, budget: int) -> bool | None:
-        """Go on for at most ``budget`` steps; return whether an order exists, None when that is still open."""
+        """Go on for at most ``budget`` steps; return whether an order exists, None if that is still open."""
         following, numbers, known = self._next, self._number, self._known
         opened, observes, twin, reached = self._open, self._observes, self._twin, self._steps.reached
         entry, state, placed, order = self._entry, self._state, self._placed, self._order
@@ -156,21 +159,28 @@ class Search:
                 if not observes[number]:
                     entry = following[entry]
                     continue
-            if len(order) > self._longest:
-                self._keep_dead_end()
-            while True:
-                if not order:
-                    self.steps += budget - left
-                    return False
-                entry, state = order.pop()
-                self._relink(entry)
-                placed ^= 1 << numbers[entry]
-                if not observes[numbers[entry]]:
-                    break
-            entry = following[entry]
+            self._placed = placed
+            if not self._go_back():
+                self.steps += budget - left
+                return False
+            entry, state, placed = self._entry, self._state, self._placed
         self._entry, self._state, self._placed = entry, state, placed
         self.steps += budget - left
         return True if entry == _HEAD else None
+
+    def _go_back(self) -> bool:
+        """Take back the last placement that was a choice, and all after it; return False if none was."""
+        if len(self._order) > self._longest:
+            self._keep_dead_end()
+        while self._order:
+            entry, self._state = self._order.pop()
+            self._relink(entry)
+            number = self._number[entry]
+            self._placed ^= 1 << number
+            if not self._observes[number]:
+                self._entry = self._next[entry]
+                return True
+        return False
 
     def _unlink(self, call: int) -> None:
         """Take a call and its return out of the list; the two remember where they were."""

@@ -1,17 +1,17 @@
 """Operations laid out by the revisions in their answers, and what real time says about that layout."""
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
-from raftkv.checkers.mvcc_kv import Kv, MvccKv, changes_state, done_requests, result_of, revision_of
+from raftkv.checkers.mvcc_kv import Kv, MvccKv, Request, changes_state, done_requests, result_of, revision_of
 from raftkv.checkers.verdict import Validity, Verdict
 
 NEVER = float("inf")
 
 
 class Place(NamedTuple):
-    """One revision: what made it, None if no answered operation did, and those that saw it without a change."""
+    """One revision: what made it (None: no answered operation), and what saw it without changing it."""
 
     revision: int
     change: Operation | None
@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """The places in order of revision, and the operations whose place is not known, in the order of their calls."""
+    """The places in order of revision, and the unanswered operations in the order of their calls."""
 
     places: list[Place]
     unanswered: list[Operation]
@@ -88,7 +88,7 @@ def _places(groups: _Sorted, initial: int) -> Timeline | Verdict:
 
 
 def out_of_time(timeline: Timeline) -> Verdict | None:
-    """Return a verdict when an operation had returned before one was called that its revision puts it behind."""
+    """Return a verdict if revisions put an operation behind one that was called after it had returned."""
     latest: Operation | None = None
     for index, place in enumerate(timeline.places):
         for rank in ([place.change] if place.change else [], place.seen):
@@ -112,7 +112,8 @@ def returned(operation: Operation) -> float:
 def latest_calls(timeline: Timeline) -> dict[int, float]:
     """For each gap, the time by which an operation must have been called to have made it.
 
-    What made the gap comes before all that saw it or came behind, so it was called before any of these returned.
+    What made the gap comes before all that saw it or came behind, so it was called before any of these
+    returned.
     """
     limits: dict[int, float] = {}
     earliest = NEVER
@@ -136,7 +137,7 @@ def evidence_of(timeline: Timeline) -> dict[int, dict[Hashable, Kv]]:
     return evidence
 
 
-def done_with_results(operation: Operation) -> list[tuple[tuple, object]]:
+def done_with_results(operation: Operation) -> list[tuple[Request, Any]]:
     """Return the gets, puts and deletes that an answered operation did, each with its result."""
     result = result_of(operation)
     results = result[1] if operation.input[0] == "txn" else (result,)

@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster_verbs(verbs)
     _add_member_verbs(verbs)
     _add_key_verbs(verbs)
+    _add_history(verbs)
     _add_serve(verbs)
     _verb(verbs, "version", "print the version", _version, _JSON)
     return parser
@@ -105,6 +106,37 @@ def _add_key_verbs(verbs: Any) -> None:
     get.add_argument("--serializable", action="store_true", help="answer from one member, maybe stale")
 
 
+def _add_history(verbs: Any) -> None:
+    history = verbs.add_parser(
+        "history",
+        help="check recorded histories of operations",
+        description="Check recorded histories of operations.",
+        allow_abbrev=False,
+    )
+    actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = _verb(actions, "check", "tell whether histories are linearizable", _history, _JSON)
+    check.add_argument(
+        "--model",
+        required=True,
+        choices=("cas-register", "kv-append", "mvcc-kv"),
+        help="what the system was meant to be",
+    )
+    check.add_argument(
+        "--max-steps",
+        type=_positive,
+        metavar="N",
+        help="steps for one file, after which the verdict is unknown (default: 2000000)",
+    )
+    check.add_argument("files", nargs="+", metavar="FILE", help="Jepsen log, EDN or JSON lines")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _add_serve(verbs: Any) -> None:
     from raftkv.cli.flags import add_flags
 
@@ -128,6 +160,12 @@ def _keys(verb: str) -> Run:
         return keys.run(verb, arguments)
 
     return run
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from raftkv.cli import history
+
+    return history.run(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from raftkv.checkers import REFUSED, Model, Operation, Outcome
 
 
 def linearizable(history: list[Operation], model: Model) -> bool:
-    """Tell whether each part has an order (Herlihy & Wing: that is enough); for some seven operations at most."""
+    """Tell whether each part has an order (Herlihy & Wing: that is enough); for a handful of operations."""
     parts: dict[Any, list[Operation]] = {}
     for operation in history:
         if operation.outcome is not Outcome.FAIL:

@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from raftkv.checkers import REFUSED, CasRegister, KvAppend, Model, MvccKv, Operation, Outcome
-from raftkv.checkers.mvcc_kv import Kv, apply
+from raftkv.checkers import CasRegister, KvAppend, Model, MvccKv, Operation, Outcome
+from raftkv.checkers.mvcc_kv import apply
 
 KEYS = st.sampled_from(["a", "b"])
 VALUES = st.integers(0, 2)
@@ -33,7 +33,7 @@ REQUESTS = {
     ),
 }
 LAGS = st.sampled_from([0, 0, 1, 2, 5, 9, 14])
-"""Time between an operation's call or answer and the moment of its effect; the next one's moment is 4 later."""
+"""Time from a call to the moment of its effect, or from there to the answer; moments are 4 apart."""
 MODELS: dict[str, Model] = {"mvcc-kv": MvccKv(), "cas-register": CasRegister(), "kv-append": KvAppend()}
 
 
