@@ -1,5 +1,6 @@
 """Reading a recorded history, whatever its format."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ def read_history(path: Path, model: str) -> Recorded:
     be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise HistoryError(str(path), f"no text in UTF-8: {error.reason} at byte {error.start}") from None
     return parse_history(text, model, str(path))
@@ -44,7 +45,7 @@ def parse_history(text: str, model: str, name: str = "history") -> Recorded:
     header: dict[str, Any] = {}
     if not text.strip():
         raise HistoryError(name, "the file is empty")
-    if text.lstrip().startswith('{"'):
+    if re.match(r'\s*\{\s*"', text):
         events, header = json_events(text, model, name)
     elif model == MvccKv.name:
         raise HistoryError(f"{name}:1", f"histories of {model} are JSON lines that start with a header")
@@ -52,13 +53,16 @@ def parse_history(text: str, model: str, name: str = "history") -> Recorded:
         events = log_events(text, name)
     else:
         events, header = edn_events(text, name), ({"initial": 0} if model == CasRegister.name else {})
-    return Recorded(pair_events(_known(events, model)), _model(model, header, f"{name}:1"))
+    try:
+        return Recorded(pair_events(_known(events, model)), _model(model, header, f"{name}:1"))
+    except RecursionError:
+        raise HistoryError(name, "values nest too deep") from None
 
 
 def _model(name: str, header: dict[str, Any], place: str) -> Model:
     if name == MvccKv.name:
         revision = header.get("initial_revision", 1)
-        if not isinstance(revision, int):
+        if type(revision) is not int:
             raise HistoryError(place, f"initial_revision is no whole number: {revision!r}")
         return MvccKv(revision)
     if name == CasRegister.name:

@@ -20,7 +20,7 @@ def is_log(text: str) -> bool:
 
 def log_events(text: str, name: str) -> Iterator[Event]:
     """Read the log of one register: lines ``jepsen.util - PROCESS :TYPE :F VALUE``."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if found := _LOG_LINE.search(line):
             place = f"{name}:{number}"
             try:
@@ -44,7 +44,7 @@ def edn_events(text: str, name: str) -> Iterator[Event]:
             process, event_type = item.get(":process"), str(item.get(":type"))[1:]
             if event_type not in TYPES or process is None:
                 raise HistoryError(place, "an event needs :process and a :type of invoke, ok, fail or info")
-            if isinstance(process, int):  # the others are Jepsen's own, such as :nemesis
+            if type(process) is int:  # the others are Jepsen's own, such as :nemesis
                 function, value = item.get(":f"), item.get(":value")
                 unread = event_type == "ok" and function == ":read" and value is None
                 parts = (function, item.get(":key"), value)

@@ -26,7 +26,7 @@ FORMAT = "history/1"
 
 def json_events(text: str, model: str, name: str) -> tuple[Iterator[Event], dict[str, Any]]:
     """Return the events of a history of a model, and its header. Raises ``HistoryError``."""
-    lines = ((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+    lines = ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
     number, line = next(lines)
     header = _json_object(line, f"{name}:{number}")
     if header.get("format") != FORMAT:
@@ -51,7 +51,7 @@ def _json_events(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Event]
         place = f"{name}:{number}"
         item = _json_object(line, place)
         process, event_type = item.get("process"), item.get("type")
-        if event_type not in TYPES or not isinstance(process, int):
+        if event_type not in TYPES or type(process) is not int:
             raise HistoryError(
                 place, "an event needs a numeric process and a type of invoke, ok, fail or info"
             )
@@ -76,23 +76,29 @@ def _request(op: Any) -> tuple[Any, ...]:
     else:
         key, mod, then, orelse = op[1:]
         compares = [[key, mod]]
-    pairs = tuple((key, int(mod)) for key, mod in compares)
+    pairs = tuple((frozen(key), _whole(mod)) for key, mod in compares)
     return ("txn", pairs, tuple(map(_simple, then)), tuple(map(_simple, orelse)))
 
 
 def _simple(op: Any) -> tuple[Any, ...]:
     if op[0] == "put":
         name, key, value = op
-        return (name, key, frozen(value))
+        return (name, frozen(key), frozen(value))
     name, key = op
-    return (str(name), key)
+    if name not in ("get", "delete"):
+        raise ValueError(f"no operation {name!r}")
+    return (name, frozen(key))
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"no whole number: {value!r}")
+    return value
 
 
 def _answer(request: tuple[Any, ...], result: Any) -> tuple[Any, Any]:
     """Read the answer of a request, in the shape that the model gives it."""
-    revision = result.get("rev")
-    if revision is not None and not isinstance(revision, int):
-        raise ValueError(f"rev is no whole number: {revision!r}")
+    revision = None if result.get("rev") is None else _whole(result["rev"])
     if request[0] != "txn":
         told = {"get": "kv", "delete": "deleted"}.get(request[0])
         return revision, None if told is None else _result(request, result[told])
@@ -105,5 +111,5 @@ def _answer(request: tuple[Any, ...], result: Any) -> tuple[Any, Any]:
 def _result(request: tuple[Any, ...], told: Any) -> Any:
     if request[0] == "get" and told is not None:
         value, create, mod, version = told
-        return Kv(frozen(value), int(create), int(mod), int(version))
-    return int(told) if request[0] == "delete" else None
+        return Kv(frozen(value), _whole(create), _whole(mod), _whole(version))
+    return _whole(told) if request[0] == "delete" else None

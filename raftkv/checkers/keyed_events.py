@@ -22,7 +22,8 @@ def keyed_event(place: str, process: int, event_type: str, parts: tuple[Any, Any
     """Make an event of ``parts``: the operation's name, the key and the value, an argument or an answer."""
     name, key, value = str(parts[0]).removeprefix(":"), frozen(parts[1]), frozen(parts[2])
     if event_type != "invoke":
-        return Event(place, process, event_type, (name, key), True if name == "cas" else value)
+        answers = {"cas": True, "read": value, "get": value}
+        return Event(place, process, event_type, (name, key), answers.get(name))
     count = _ARGUMENTS.get(name, 0)
     arguments = () if count == 0 else (value,) if count == 1 else value
     if not isinstance(arguments, tuple) or len(arguments) != count:

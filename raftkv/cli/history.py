@@ -19,6 +19,8 @@ from raftkv.checkers import (
 )
 from raftkv.cli.exits import Exit
 
+_WRITES = ("write", "put", "append")
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Check each file, go on after one that can't be read, and return the worst exit code."""
@@ -58,7 +60,7 @@ def _line(value: dict[str, Any]) -> str:
 
 
 def _as_object(file: str, verdict: Verdict, seconds: float, count: int) -> dict[str, Any]:
-    found = {
+    found: dict[str, Any] = {
         "file": file,
         "verdict": verdict.validity.value,
         "seconds": round(seconds, 6),
@@ -85,7 +87,7 @@ def _fields(operation: Operation) -> dict[str, Any]:
 
 
 def _as_text(file: str, verdict: Verdict, seconds: float, count: int) -> list[str]:
-    """Return the line of a file, and behind an invalid one a line for each operation that could not be placed."""
+    """Return the line of a file, and behind an invalid one the operations that could not be placed."""
     reason = f": {verdict.reason}" if verdict.reason else ""
     lines = [f"{file}: {verdict.validity.value} ({count} operations, {seconds:.3f} s){reason}"]
     if verdict.validity is Validity.INVALID:
@@ -100,11 +102,9 @@ def _as_text(file: str, verdict: Verdict, seconds: float, count: int) -> list[st
 
 
 def _sentence(operation: Operation) -> str:
-    name, *arguments = operation.input
-    request = " ".join([str(name), *map(repr, arguments)])
+    request = " ".join(str(one) for one in operation.input if one is not None)
     if operation.outcome is Outcome.UNKNOWN:
-        return f"process {operation.process}: {request}, called at {operation.call}, never answered"
-    return (
-        f"process {operation.process}: {request} -> {operation.output!r}, "
-        f"called at {operation.call}, answered at {operation.returned}"
-    )
+        return f"process {operation.process}: {request}, called at event {operation.call}, never answered"
+    answer = "" if operation.input[0] in _WRITES and operation.output is None else f" -> {operation.output}"
+    times = f"called at event {operation.call}, answered at {operation.returned}"
+    return f"process {operation.process}: {request}{answer}, {times}"
