@@ -55,8 +55,7 @@ class Event(NamedTuple):
     """One line of a recorded history; ``place`` is for messages.
 
     ``type`` is invoke, ok (answered), fail (no effect, and nothing observed) or info (nobody knows).
-    ``output`` is the answer in an ok, ``input`` the request in an invoke; a completion's starts with the
-    operation's name too.
+    ``input`` is the request, in a completion perhaps only the start of it; ``output`` the answer in an ok.
     """
 
     place: str
@@ -111,8 +110,8 @@ def _check_free(last: _Open | None, event: Event) -> None:
 
 def _completed(opened: _Open, position: int, completion: Event) -> Operation:
     request = opened.invocation.input
-    if completion.input[0] != request[0]:
-        began = f"{request[0]!r} of {opened.invocation.place}"
-        raise HistoryError(completion.place, f"{completion.input[0]!r} completes {began}")
+    if request[: len(completion.input)] != completion.input:
+        began = f"{request} of {opened.invocation.place}"
+        raise HistoryError(completion.place, f"{completion.input} completes {began}")
     outcome = Outcome.OK if completion.type == "ok" else Outcome.FAIL
     return Operation(completion.process, opened.position, position, request, completion.output, outcome)

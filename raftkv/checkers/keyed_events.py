@@ -22,7 +22,7 @@ def keyed_event(place: str, process: int, event_type: str, parts: tuple[Any, Any
     """Make an event of ``parts``: the operation's name, the key and the value, an argument or an answer."""
     name, key, value = str(parts[0]).removeprefix(":"), frozen(parts[1]), frozen(parts[2])
     if event_type != "invoke":
-        answers = {"cas": True, "read": value, "get": value}
+        answers = {"cas": True, "read": value, "get": value} if event_type == "ok" else {}
         return Event(place, process, event_type, (name, key), answers.get(name))
     count = _ARGUMENTS.get(name, 0)
     arguments = () if count == 0 else (value,) if count == 1 else value

@@ -67,7 +67,7 @@ def _follow_all(timeline: Timeline, fillers: Fillers) -> dict[Hashable, dict[int
         found = follow(key, visits, fillers)
         if isinstance(found, Contradiction):
             reason = f"no operations could have led to what it saw of {key!r}"
-            return invalid(reason, timeline.order_before(found.place), (found.operation,))
+            return invalid(reason, timeline.order_before(found.operation), (found.operation,))
         stamps[key] = found
     return stamps
 

@@ -28,7 +28,6 @@ class Contradiction(NamedTuple):
     """No past of the key explains what this operation saw."""
 
     key: Hashable
-    place: int
     operation: Operation
 
 
@@ -40,7 +39,6 @@ def stamp(state: State) -> Stamp:
 class Visit(NamedTuple):
     """A revision as one key sees it: whether it is a gap, and the answered operations that name the key."""
 
-    place: int
     revision: int
     gap: bool
     operations: list[Operation]
@@ -49,14 +47,14 @@ class Visit(NamedTuple):
 def visits_of(timeline: Timeline, keys: Iterable[Hashable]) -> dict[Hashable, list[Visit]]:
     """Return for each of the keys the places where it is named, and all gaps, in order of revision."""
     visits: dict[Hashable, list[Visit]] = {key: [] for key in keys}
-    for index, place in enumerate(timeline.places):
+    for place in timeline.places:
         named: dict[Hashable, list[Operation]] = {key: [] for key in visits} if place.gap else {}
-        for operation in (*([place.change] if place.change else []), *place.seen):
+        for operation in place.answered():
             for key in keys_of(operation):
                 named.setdefault(key, []).append(operation)
         for key, operations in named.items():
             if key in visits:
-                visits[key].append(Visit(index, place.revision, place.gap, operations))
+                visits[key].append(Visit(place.revision, place.gap, operations))
     return visits
 
 
@@ -68,7 +66,7 @@ def follow(key: Hashable, visits: list[Visit], fillers: Fillers) -> dict[int, se
     """
     states: list[State] = [None]
     links: list[_Link] = []
-    for place, revision, gap, operations in visits:
+    for revision, gap, operations in visits:
         if gap:
             pairs = fillers.outcomes(key, states, revision)
             links.append(_Link(revision, pairs))
@@ -77,7 +75,7 @@ def follow(key: Hashable, visits: list[Visit], fillers: Fillers) -> dict[int, se
             [step] = steps_on(key, operation)
             pairs = [(state, after) for state in states for after in take(step, state, revision)]
             if not pairs:
-                return Contradiction(key, place, operation)
+                return Contradiction(key, operation)
             links.append(_Link(None, pairs))
             states = _unique(after for _, after in pairs)
     return _stamps(links, states)

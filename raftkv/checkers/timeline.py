@@ -1,6 +1,7 @@
 """Operations laid out by the revisions in their answers, and what real time says about that layout."""
 
 from collections.abc import Hashable, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
@@ -19,6 +20,10 @@ class Place(NamedTuple):
     gap: bool
     """An operation without an answer must have made it."""
 
+    def answered(self) -> list[Operation]:
+        """Return what made it, if answered, and what saw it."""
+        return [self.change, *self.seen] if self.change is not None else self.seen
+
 
 class Timeline(NamedTuple):
     """The places in order of revision, and the unanswered operations in the order of their calls."""
@@ -26,13 +31,10 @@ class Timeline(NamedTuple):
     places: list[Place]
     unanswered: list[Operation]
 
-    def order_before(self, index: int) -> tuple[Operation, ...]:
-        """Return the answered operations before a place."""
-        return tuple(
-            operation
-            for place in self.places[:index]
-            for operation in (*([place.change] if place.change else []), *place.seen)
-        )
+    def order_before(self, operation: Operation) -> tuple[Operation, ...]:
+        """Return the answered operations before this one of them."""
+        answered = (one for place in self.places for one in place.answered())
+        return tuple(takewhile(lambda one: one is not operation, answered))
 
 
 class _Sorted(NamedTuple):
@@ -90,7 +92,7 @@ def _places(groups: _Sorted, initial: int) -> Timeline | Verdict:
 def out_of_time(timeline: Timeline) -> Verdict | None:
     """Return a verdict if revisions put an operation behind one that was called after it had returned."""
     latest: Operation | None = None
-    for index, place in enumerate(timeline.places):
+    for place in timeline.places:
         for rank in ([place.change] if place.change else [], place.seen):
             for operation in rank:
                 if latest is not None and returned(operation) < latest.call:
@@ -98,7 +100,7 @@ def out_of_time(timeline: Timeline) -> Verdict | None:
                         "the first had returned before the second was called, but their revisions "
                         f"({revision_of(operation)}, {revision_of(latest)}) put the second before"
                     )
-                    return invalid(reason, timeline.order_before(index), (operation, latest))
+                    return invalid(reason, timeline.order_before(operation), (operation, latest))
             last = max(rank, key=lambda operation: operation.call, default=latest)
             latest = last if latest is None or (last is not None and last.call > latest.call) else latest
     return None
@@ -130,7 +132,7 @@ def evidence_of(timeline: Timeline) -> dict[int, dict[Hashable, Kv]]:
     """For each gap, the keys that some answer showed with its mod_revision, as they were shown."""
     evidence: dict[int, dict[Hashable, Kv]] = {place.revision: {} for place in timeline.places if place.gap}
     for place in timeline.places:
-        for operation in (*([place.change] if place.change else []), *place.seen):
+        for operation in place.answered():
             for request, result in done_with_results(operation):
                 if request[0] == "get" and result is not None and result[2] in evidence:
                     evidence[result[2]].setdefault(request[1], result)

@@ -36,27 +36,29 @@ def _check_file(file: str, model_name: str, max_steps: int, *, as_json: bool) ->
     try:
         operations, model = read_history(Path(file), model_name)
     except (HistoryError, OSError) as error:
-        reason = str(error) if isinstance(error, HistoryError) else f"{file}: {error.strerror}"
-        print(
-            _line({"file": file, "error": reason}) if as_json else f"raftkv: {reason}",
-            file=_to(as_json=as_json),
-        )
+        reason = str(error) if isinstance(error, HistoryError) else f"{file}: {error.strerror or error}"
+        if as_json:
+            print(_line({"file": file, "error": reason}), flush=True)
+        else:
+            print(_printable(f"raftkv: {reason}"), file=sys.stderr)
         return Exit.USAGE
     verdict = check(operations, model, max_steps=max_steps)
     seconds = time.process_time() - start
     if as_json:
-        print(_line(_as_object(file, verdict, seconds, len(operations))))
+        print(_line(_as_object(file, verdict, seconds, len(operations))), flush=True)
     else:
-        print("\n".join(_as_text(file, verdict, seconds, len(operations))))
+        text = "\n".join(_as_text(file, verdict, seconds, len(operations)))
+        print(_printable(text), flush=True)
     return Exit.OK if verdict.validity is Validity.VALID else Exit.FAILED
 
 
-def _to(*, as_json: bool) -> Any:
-    return sys.stdout if as_json else sys.stderr
+def _printable(text: str) -> str:
+    """Write half characters, which file names and JSON may have, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)
 
 
 def _as_object(file: str, verdict: Verdict, seconds: float, count: int) -> dict[str, Any]:
