@@ -2,9 +2,10 @@
 
     .venv/bin/python bench/checkers.py [--histories N] [--json]
 
-Processor time of one core. The recorded sets are those in tests/checkers/histories: the time of the check alone and
-of reading the files. The made histories are of a store that is right and of one that once
-answered wrongly, with 1,200 operations of 10 clients each, as a simulated run of 30 seconds has them.
+Processor time of one core. The recorded sets are those in tests/checkers/histories: the time of the check
+alone and of reading the files. The made histories are of a store that is right and of one that once answered
+wrongly: with revisions, 1,200 operations of 10 clients each, as a simulated run of 30 seconds has them;
+without, 1,700 appends and gets of 50 clients, which can only be searched.
 """
 
 import argparse
@@ -66,7 +67,7 @@ class Store:
             return self.revision, result
         held = self.keys.get(request[1], "")
         if request[0] != "get":
-            self.keys[request[1]] = request[2] if request[0] == "put" else held + request[2]
+            self.keys[request[1]] = held + request[2]
         return held if request[0] == "get" else None
 
     def draw(self, chance: random.Random, number: int) -> tuple[Any, ...]:
@@ -75,7 +76,7 @@ class Store:
         if kind < 0.45:
             return ("get", key)
         if not isinstance(self.model, MvccKv):
-            return ("append" if kind < 0.98 else "put", key, f"x {number} y")
+            return ("append", key, f"x {number} y")
         if kind < 0.75:
             return ("put", key, number)
         if kind < 0.85:

@@ -44,6 +44,12 @@ class Model(Protocol):
     def part(self, operation: Operation) -> Hashable:
         """Return what operations must share to depend on each other, such as the key."""
 
+    def leads_to(self, state: Any, observation: Operation) -> bool:
+        """Tell whether the state, or what operations that don't ``set`` make of it, may give this answer."""
+
+    def sets(self, operation: Operation, observation: Operation) -> bool:
+        """Tell whether the operation may make a state that leads to this answer out of one that does not."""
+
 
 class CasRegister:
     """Registers with read, write and compare-and-set, one a key, all with the same initial value.
@@ -84,6 +90,14 @@ class CasRegister:
         key: Hashable = operation.input[1]
         return key
 
+    def leads_to(self, state: Hashable, observation: Operation) -> bool:
+        """Tell whether the value is the one read; that a cas compared unequal can come from many."""
+        return observation.input[0] == "cas" or bool(state == observation.output)
+
+    def sets(self, operation: Operation, observation: Operation) -> bool:
+        """Tell whether this may write the value that was read."""
+        return operation.input[0] != "read" and bool(operation.input[-1] == observation.output)
+
 
 class KvAppend:
     """A map of strings, each empty at first, with get, put and append (MIT 6.5840's key-value service).
@@ -115,3 +129,11 @@ class KvAppend:
         """Return the key: keys are independent."""
         key: Hashable = operation.input[1]
         return key
+
+    def leads_to(self, state: str, observation: Operation) -> bool:
+        """Tell whether appends could have made the string that was read out of this one."""
+        return str(observation.output).startswith(state)
+
+    def sets(self, operation: Operation, observation: Operation) -> bool:
+        """Tell whether this put began the string that was read."""
+        return operation.input[0] == "put" and str(observation.output).startswith(operation.input[2])

@@ -162,3 +162,12 @@ class MvccKv:
     def part(self, _operation: Operation) -> Hashable:
         """Return the same for all: no operation is independent of another."""
         return None
+
+    def leads_to(self, state: _State, observation: Operation) -> bool:
+        """Tell whether the revision is not beyond the one that was seen."""
+        told = revision_of(observation)
+        return told is None or state.revision <= told
+
+    def sets(self, _operation: Operation, _observation: Operation) -> bool:
+        """Tell that nothing brings an earlier revision back."""
+        return False

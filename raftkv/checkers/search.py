@@ -8,12 +8,14 @@ means success; what is left then are operations that never took effect. A cache 
 state) lets no position be tried twice (Lowe 2017, "Testing for linearizability"; the same algorithm is in
 Horn & Kroening 2015).
 
-Three rules cut the search without changing its answer:
+Four rules cut the search without changing its answer:
 
 - An operation that changes nothing, whatever the state, is placed as soon as the state allows it. That choice
   is never revised: any order that has it later has an equal one that has it here.
 - An operation without a known end is not placed where it changes nothing: leaving it out leads to the same.
 - Of two such operations that do the same, the one called first is placed first.
+- Nothing is placed that makes the answer of one of the next observations impossible, when no operation is
+  left that could bring it back: the value read was overwritten, the string read begins in another way.
 
 Operations are numbered, states and (operation, answer) pairs interned, so the inner loop works on small
 integers, and each step of the model is taken once for a state. A set of placed operations is an integer,
@@ -29,6 +31,8 @@ from raftkv.checkers.models import REFUSED, Model
 _HEAD = 0
 _RETURN = -1
 _REFUSED = -1
+_LOOK_AHEAD = 2
+"""Observations that are looked at before each placement; more cost more than they save."""
 
 
 class DeadEnd(NamedTuple):
@@ -49,6 +53,7 @@ class _Steps:
         kinds: dict[Hashable, int] = {}
         self.kinds = [self._kind(kinds, operation) for operation in operations]
         self.known: list[dict[int, int]] = [{} for _ in self._examples]
+        self.leads: list[dict[int, bool]] = [{} for _ in self._examples]
         self.reached: list[set[int]] = []
         """State -> the sets of operations with which it was reached."""
         self.initial = self._number(model.initial)
@@ -74,6 +79,17 @@ class _Steps:
         self.known[kind][state] = number
         return number
 
+    def find_leads(self, kind: int, state: int) -> bool:
+        """Find and keep whether a state leads to the answer of an observation of this kind."""
+        leads = self._model.leads_to(self._states[state], self._examples[kind])
+        self.leads[kind][state] = leads
+        return leads
+
+    def setters(self, kind: int) -> set[int]:
+        """Return the kinds of operations that may bring about the answer of an observation of this kind."""
+        observation = self._examples[kind]
+        return {one for one, example in enumerate(self._examples) if self._model.sets(example, observation)}
+
 
 class Search:
     """The search over one independent part of a history; it can be run in portions.
@@ -87,6 +103,8 @@ class Search:
         self._steps = _Steps(model, self._operations)
         self._known = [self._steps.known[kind] for kind in self._steps.kinds]
         self._observes = [model.observes(operation) for operation in self._operations]
+        self._observations = sum(1 << number for number, observes in enumerate(self._observes) if observes)
+        self._setters_of: dict[int, int] = {}
         self._open = [operation.outcome is Outcome.UNKNOWN for operation in self._operations]
         self._twin = self._earlier_twins()
         self._make_list()
@@ -149,6 +167,9 @@ class Search:
                     entry = following[entry]
                     continue
                 grown = placed | 1 << number
+                if not observes[number] and self._hopeless(after, grown):
+                    entry = following[entry]
+                    continue
                 if grown not in reached[after]:
                     reached[after].add(grown)
                     order.append((entry, state))
@@ -167,6 +188,31 @@ class Search:
         self._entry, self._state, self._placed = entry, state, placed
         self.steps += budget - left
         return True if entry == _HEAD else None
+
+    def _hopeless(self, state: int, placed: int) -> bool:
+        """Tell whether one of the next observations, by the time of their calls, can't be placed any more."""
+        left = self._observations & ~placed
+        for _ in range(_LOOK_AHEAD):
+            if not left:
+                break
+            bit = left & -left
+            left ^= bit
+            kind = self._steps.kinds[bit.bit_length() - 1]
+            leads = self._steps.leads[kind].get(state)
+            if leads is None:
+                leads = self._steps.find_leads(kind, state)
+            if not leads and not self._setters(kind) & ~placed:
+                return True
+        return False
+
+    def _setters(self, kind: int) -> int:
+        """Return the operations, a bit each, that may bring about the answer of an observation."""
+        found = self._setters_of.get(kind)
+        if found is None:
+            sets = self._steps.setters(kind)
+            found = sum(1 << number for number, one in enumerate(self._steps.kinds) if one in sets)
+            self._setters_of[kind] = found
+        return found
 
     def _go_back(self) -> bool:
         """Take back the last placement that was a choice, and all after it; return False if none was."""
