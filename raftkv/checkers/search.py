@@ -36,7 +36,7 @@ _LOOK_AHEAD = 2
 
 
 class DeadEnd(NamedTuple):
-    """The longest order found, and the operations that time, but not their answers, would allow next."""
+    """The longest order found, and the operations whose answers contradict it."""
 
     placed: tuple[Operation, ...]
     refused: tuple[Operation, ...]
@@ -114,7 +114,7 @@ class Search:
         """Placed so far: entry of the call, state before."""
         self._entry = self._next[_HEAD]
         self._longest = -1
-        self._dead_end: tuple[list[int], list[int]] = ([], [])
+        self._dead_end: tuple[list[tuple[int, int]], list[int]] = ([], [])
         self.steps = 0
 
     def _earlier_twins(self) -> list[int]:
@@ -167,7 +167,7 @@ class Search:
                     entry = following[entry]
                     continue
                 grown = placed | 1 << number
-                if not observes[number] and self._hopeless(after, grown):
+                if not observes[number] and self._hopeless(entry, after, grown):
                     entry = following[entry]
                     continue
                 if grown not in reached[after]:
@@ -189,8 +189,8 @@ class Search:
         self.steps += budget - left
         return True if entry == _HEAD else None
 
-    def _hopeless(self, state: int, placed: int) -> bool:
-        """Tell whether one of the next observations, by the time of their calls, can't be placed any more."""
+    def _hopeless(self, entry: int, state: int, placed: int) -> bool:
+        """Tell whether a placement makes one of the next observations (by their calls) impossible."""
         left = self._observations & ~placed
         for _ in range(_LOOK_AHEAD):
             if not left:
@@ -202,6 +202,8 @@ class Search:
             if leads is None:
                 leads = self._steps.find_leads(kind, state)
             if not leads and not self._setters(kind) & ~placed:
+                if len(self._order) >= self._longest:
+                    self._keep_dead_end([*self._order, (entry, state)], [bit.bit_length() - 1])
                 return True
         return False
 
@@ -217,7 +219,7 @@ class Search:
     def _go_back(self) -> bool:
         """Take back the last placement that was a choice, and all after it; return False if none was."""
         if len(self._order) > self._longest:
-            self._keep_dead_end()
+            self._keep_dead_end(self._order.copy(), self._candidates())
         while self._order:
             entry, self._state = self._order.pop()
             self._relink(entry)
@@ -242,18 +244,22 @@ class Search:
             following[previous[answer]] = previous[following[answer]] = answer
         following[previous[call]] = previous[following[call]] = call
 
-    def _keep_dead_end(self) -> None:
-        self._longest = len(self._order)
-        refused, entry = [], self._next[_HEAD]
+    def _candidates(self) -> list[int]:
+        """Return the operations left that were called before the next return."""
+        found, entry = [], self._next[_HEAD]
         while self._number[entry] >= 0 and entry != _HEAD:
-            refused.append(self._number[entry])
+            found.append(self._number[entry])
             entry = self._next[entry]
-        self._dead_end = ([self._number[entry] for entry, _ in self._order], refused)
+        return found
+
+    def _keep_dead_end(self, order: list[tuple[int, int]], refused: list[int]) -> None:
+        self._longest = len(order)
+        self._dead_end = (order, refused)
 
     def dead_end(self) -> DeadEnd:
-        """Return how far the best order came; its first refused operation was called first."""
-        placed, refused = self._dead_end
+        """Return the longest order and what contradicts it, in the order of the calls."""
+        order, refused = self._dead_end
         return DeadEnd(
-            tuple(self._operations[number] for number in placed),
+            tuple(self._operations[self._number[entry]] for entry, _ in order),
             tuple(self._operations[number] for number in refused),
         )
