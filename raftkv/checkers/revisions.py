@@ -131,8 +131,8 @@ class _Replay:
         """Compare what was seen at a revision; return the first operation that saw something else."""
         for operation in place.seen:
             self._steps += 1
-            changes, result = apply(self._keys.get, place.revision + 1, operation.input)
-            if changes or result != result_of(operation):
+            _, result = apply(self._keys.get, place.revision + 1, operation.input)
+            if result != result_of(operation):
                 return (operation,)
             self._order.append(operation)
         return ()

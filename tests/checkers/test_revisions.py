@@ -84,6 +84,29 @@ def test_an_unanswered_operation_fills_one_gap_only() -> None:
     assert judged(*history, get(20, 3), get(30, 4, "a", 4, 4, 1)).validity is Validity.INVALID
 
 
+def test_one_put_does_not_fill_two_gaps_though_each_on_its_own_would_do() -> None:
+    """The delete of a key that is never there makes no revision, so the put would have to make both."""
+    lost = [unanswered(0, "put", "k", "a"), unanswered(0, "delete", "never")]
+    seen = [put(10, 4, "c"), get(20, 4, "c", 2, 4, 3)]
+    assert judged(*lost, *seen).validity is Validity.INVALID
+    assert judged(*lost, unanswered(0, "put", "k", "b"), *seen).validity is Validity.VALID
+
+
+def test_of_two_equal_puts_one_may_fill_a_gap_that_nobody_saw() -> None:
+    lost = [unanswered(0, "put", "k", "a"), unanswered(0, "put", "k", "a")]
+    assert judged(*lost, get(10, 3, "a", 2, 3, 2)).validity is Validity.VALID
+    assert judged(*lost, get(10, 3, "a", 3, 3, 1)).validity is Validity.INVALID
+
+
+def test_what_a_txn_saw_before_it_wrote_must_be_right() -> None:
+    def txn(kv: Kv) -> Operation:
+        request = ("txn", (), (("get", "k"), ("put", "k", "b")), ())
+        return Operation(1, 10, 11, request, (3, (True, (kv, None))))
+
+    assert judged(put(0, 2, "a"), txn(Kv("a", 2, 2, 1))).validity is Validity.VALID
+    assert judged(put(0, 2, "a"), txn(Kv("z", 2, 2, 1))).validity is Validity.INVALID
+
+
 def test_an_operation_called_too_late_fills_no_gap() -> None:
     assert judged(get(0, 2, "a", 2, 2, 1), unanswered(5, "put", "k", "a")).validity is Validity.INVALID
     assert judged(get(0, 2, "a", 2, 2, 1), unanswered(1, "put", "k", "a")).validity is Validity.VALID
