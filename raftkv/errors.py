@@ -21,7 +21,7 @@
     │   ├── DataDirMismatch
     │   └── FormatTooNew
     ├── PeerProtocolError           a peer sent what no peer of this cluster and version sends
-    └── RequestError                a client's fault; the store is unchanged
+    └── RequestError                a client's fault, or an alarm's; the store is unchanged
         └── EmptyKey, KeyNotFound, Compacted ... one class for each of etcd's errors
 
 An own bug is none of these: it is a failed ``assert``, and the node stops. The mapping of an error to
@@ -178,3 +178,11 @@ class Compacted(RequestError):
 
 class FutureRevision(RequestError):
     """The revision wanted is above the current one."""
+
+
+class QuotaExceeded(RequestError):
+    """The data would pass ``--quota-backend-bytes``, or the alarm NOSPACE of some member is raised."""
+
+
+class ClusterCorrupt(RequestError):
+    """The alarm CORRUPT of some member is raised: nothing may be written."""

@@ -4,14 +4,15 @@ from hashlib import sha256
 
 import msgpack
 
+from raftkv.mvcc.alarms import Alarms
 from raftkv.mvcc.membership import Membership
 from raftkv.mvcc.sessions import Sessions
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.version_table import visible_from
 
 
-def digest_of(store: Store, membership: Membership, sessions: Sessions) -> bytes:
-    """Return a SHA-256 over revisions, all versions that can be read, members and request ids.
+def digest_of(store: Store, membership: Membership, sessions: Sessions, alarms: Alarms) -> bytes:
+    """Return a SHA-256 over revisions, all versions that can be read, members, request ids and alarms.
 
     What a compaction has forbidden to read is left out, whether or not it is gone here yet.
     """
@@ -22,4 +23,5 @@ def digest_of(store: Store, membership: Membership, sessions: Sessions) -> bytes
     hashed.update(msgpack.packb(membership.members()))
     for session in sessions.content():
         hashed.update(msgpack.packb(session))
+    hashed.update(msgpack.packb(alarms.content()))
     return hashed.digest()

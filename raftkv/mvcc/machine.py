@@ -3,23 +3,29 @@
 from typing import NamedTuple, TypeAlias
 
 from raftkv.errors import RequestError
+from raftkv.mvcc.alarms import Alarms
 from raftkv.mvcc.commands import CommandRequest, PublishMember, RequestId, decode_command
 from raftkv.mvcc.digest import digest_of
 from raftkv.mvcc.membership import Membership
 from raftkv.mvcc.sessions import Sessions
 from raftkv.mvcc.store import Store
 from raftkv.schema.messages import (
+    AlarmRequest,
+    AlarmResponse,
     CompactionRequest,
     CompactionResponse,
     DeleteRangeRequest,
     DeleteRangeResponse,
     PutRequest,
     PutResponse,
+    ResponseHeader,
     TxnRequest,
     TxnResponse,
 )
 
-CommandResponse: TypeAlias = PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse
+CommandResponse: TypeAlias = (
+    PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse | AlarmResponse
+)
 
 
 class Applied(NamedTuple):
@@ -35,13 +41,18 @@ class Applied(NamedTuple):
 
 
 class Machine:
-    """The replicated content, in parts that know nothing of one another."""
+    """The replicated content, in parts that know nothing of one another.
+
+    ``growing`` counts the puts and txns applied here since the start.
+    """
 
     def __init__(self) -> None:
         self.store = Store()
         self.membership = Membership()
         self.sessions = Sessions()
+        self.alarms = Alarms()
         self.applied_index = 0
+        self.growing = 0
 
     def apply_command(self, index: int, data: bytes) -> Applied:
         """Apply the command of the entry at ``index``, which must be above all applied before.
@@ -61,15 +72,21 @@ class Machine:
         return Applied(command.request_id, response, None, duplicate=False)
 
     def _run(self, request: CommandRequest) -> CommandResponse | None:
+        self.alarms.check(request)
         match request:
             case PutRequest():
+                self.growing += 1
                 return self.store.put(request)
             case TxnRequest():
+                self.growing += 1
                 return self.store.txn(request)
             case DeleteRangeRequest():
                 return self.store.delete_range(request)
             case CompactionRequest():
                 return self.store.compact(request)
+            case AlarmRequest():
+                alarms = self.alarms.apply(request)
+                return AlarmResponse(ResponseHeader(revision=self.store.revision), alarms)
             case PublishMember():
                 self.membership.publish(request)
         return None
@@ -85,4 +102,4 @@ class Machine:
 
         Walks every version at once (seconds for a million keys): for tests and checks only.
         """
-        return digest_of(self.store, self.membership, self.sessions)
+        return digest_of(self.store, self.membership, self.sessions, self.alarms)

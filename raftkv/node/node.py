@@ -11,6 +11,7 @@ go on answering.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,8 +27,10 @@ from raftkv.errors import (
 )
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
 from raftkv.mvcc.machine import Machine
+from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
+from raftkv.node.quota import Quota
 from raftkv.node.steps import BUCKETS, Steps
 from raftkv.node.transport import Transport
 from raftkv.node.waiters import Waiter, Waiters
@@ -104,6 +107,7 @@ class Node:
         self._barrier = ReadBarrier(
             loop, identity.boot, config.request_timeout, core.read_index, self._wake_pump
         )
+        self.quota = Quota(config.quota_bytes, identity.member_id, machine, self.propose)
         self._inbox: list[Message] = []
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
@@ -207,6 +211,8 @@ class Node:
                 tasks.create_task(self._clock(), name="clock")
                 tasks.create_task(self._compact(), name="compaction")
                 tasks.create_task(self._publish(), name="publisher")
+                tasks.create_task(self._watch_quota(), name="quota")
+                tasks.create_task(self._compact_automatically(), name="auto-compaction")
         finally:
             self.stop()
             await self._transport.close()
@@ -429,6 +435,24 @@ class Node:
                 with self.steps.timed("compaction"):
                     more = self.machine.store.compact_step(COMPACT_SLICE)
                 await asyncio.sleep(COMPACT_PAUSE)
+
+    async def _watch_quota(self) -> None:
+        await self.recovered()
+        with suppress(NodeStopped):
+            await self.quota.watch()
+
+    async def _compact_automatically(self) -> None:
+        config = self.config
+        policy = policy_of(config.auto_compaction_mode, config.auto_compaction_retention)
+        if policy is None:
+            return
+        await self.recovered()
+        await compact_automatically(
+            policy,
+            revision=lambda: self.machine.store.revision,
+            leads=lambda: self._core.status().role is Role.LEADER,
+            propose=self.propose,
+        )
 
     async def _publish(self) -> None:
         """Make this member's name and client URLs known to all, once there is a leader."""

@@ -8,6 +8,7 @@ from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.node.config import Config
+from raftkv.node.quota import Quota
 from raftkv.raft import NO_NODE, Configuration, Role, Status
 
 MEMBER = 0x8E9E05C52164694D
@@ -22,6 +23,7 @@ class FakeNode:
         self.member_id = MEMBER
         self.cluster_id = CLUSTER
         self.machine = Machine()
+        self.quota = Quota(self.config.quota_bytes, MEMBER, self.machine, self.propose)
         self.leader = MEMBER
         self.term = 2
         self.learners: tuple[int, ...] = ()

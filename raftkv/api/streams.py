@@ -1,0 +1,81 @@
+"""Calls answered by many messages: one line of JSON each, as etcd's gateway streams them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from raftkv.api import replies
+from raftkv.api.status import DEADLINE_EXCEEDED, Status, status_of
+from raftkv.errors import RaftKvError
+from raftkv.schema import json_codec
+from raftkv.schema.json_codec import quote
+
+WRITE_SECONDS = 60.0
+"""A client that takes no byte of a long reply for this long is dropped."""
+
+
+class ClientStuck(Exception):
+    """The client takes no bytes."""
+
+
+async def write_chunk(reply: web.StreamResponse, chunk: bytes) -> None:
+    """Send a piece of a reply, and let others run; raises ClientStuck after WRITE_SECONDS."""
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            await reply.write(chunk)
+    except TimeoutError:
+        raise ClientStuck from None
+    # a client that reads fast never makes the write wait: let others run all the same
+    await asyncio.sleep(0)
+
+
+def drop(request: web.BaseRequest) -> None:
+    """End the connection at once: a reply that was begun can't be taken back."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def answer_stream(
+    request: web.BaseRequest, responses: AsyncGenerator[Any, None], seconds: float | None
+) -> web.StreamResponse:
+    """Send each response as it comes, for ``seconds`` at most (None: as long as it takes).
+
+    The status is sent with the first response, so an error before it has its own status, and a later one
+    comes as the last line. When the client goes away ``responses`` is closed.
+    """
+    reply = replies.message_stream()
+    try:
+        async with aclosing(responses), asyncio.timeout(seconds):
+            async for response in responses:
+                if not reply.prepared:
+                    await reply.prepare(request)
+                await write_chunk(reply, b'{"result":%s}\n' % json_codec.encode(response))
+    except RaftKvError as error:
+        return await _end(reply, status_of(error))
+    except TimeoutError:
+        return await _end(reply, DEADLINE_EXCEEDED)
+    except ClientStuck:
+        drop(request)
+    return reply
+
+
+async def _end(reply: web.StreamResponse, status: Status) -> web.StreamResponse:
+    body = error_body(status)
+    if not reply.prepared:
+        return replies.json(body, status.http)
+    await reply.write(body)
+    return reply
+
+
+def error_body(status: Status) -> bytes:
+    """Return what the gateway says of a stream that failed."""
+    return b'{"error":{"grpc_code":%d,"http_code":%d,"message":%s,"http_status":%s}}' % (
+        status.code,
+        status.http,
+        quote(status.text),
+        quote(HTTPStatus(status.http).phrase),
+    )
