@@ -16,6 +16,7 @@
     ├── RequestTimedOut             outcome unknown: it may have happened, or still happen
     ├── StorageError                a fault of the disk or of what is on it
     │   ├── StorageCorrupt
+    │   │   └── SnapshotDamaged     an older snapshot may do
     │   ├── NoSpace
     │   ├── DataDirInUse
     │   ├── DataDirMismatch
@@ -88,15 +89,22 @@ class StorageError(RaftKvError):
 class StorageCorrupt(StorageError):
     """Data that was proven durable is damaged; starting would lose acknowledged writes."""
 
+    advice = (
+        "What follows had been made durable, so cutting it off could lose acknowledged writes. Keep a copy "
+        "of the folder, remove it and let this member join again from the others, or restore a backup."
+    )
+
     def __init__(self, path: str, offset: int, reason: str) -> None:
-        super().__init__(
-            f"{path}: damaged at offset {offset}: {reason}. What follows had been made durable, so "
-            f"cutting it off could lose acknowledged writes. Keep a copy of the folder, remove it and "
-            f"let this member join again from the others, or restore a backup."
-        )
+        super().__init__(f"{path}: damaged at offset {offset}: {reason}. {self.advice}")
         self.path = path
         self.offset = offset
         self.reason = reason
+
+
+class SnapshotDamaged(StorageCorrupt):
+    """A snapshot is not, byte for byte, the one that was written; nothing of it may be used."""
+
+    advice = "No part of this snapshot is used. An older one, another member or a backup has the data."
 
 
 class NoSpace(StorageError):
