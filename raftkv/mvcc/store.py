@@ -48,13 +48,17 @@ class Store:
 
     @property
     def size_bytes(self) -> int:
-        """Estimate of what keys, values and their history take."""
+        """Estimate of the room taken by keys, values and their history, in bytes.
+
+        As that of etcd's file it does not shrink with a compaction, which only makes room inside, but
+        with a defragmentation.
+        """
         return self.table.size_bytes
 
     @property
     def size_in_use_bytes(self) -> int:
-        """The same as ``size_bytes``: memory has no free pages inside."""
-        return self.table.size_bytes
+        """The part of ``size_bytes`` that holds something."""
+        return self.table.size_in_use_bytes
 
     def put(self, request: PutRequest) -> PutResponse:
         """Write one key; raises LeaseNotFound, KeyNotFound."""
@@ -125,6 +129,16 @@ class Store:
         a little before it calls again.
         """
         return self._compactor.step(budget)
+
+    def repack_step(self, start: bytes, blocks: int) -> bytes | None:
+        """Fill up some ``blocks`` blocks of the key index from ``start`` on; b"" at first.
+
+        Return where to go on; None when all is done, and ``size_bytes`` is what is in use then.
+        """
+        place = self.table.entries.repack(start, blocks)
+        if place is None:
+            self.table.forget_peak()
+        return place
 
     def compacted_physically(self) -> int:
         """Return the revision up to which the removal is done here; -1 = never."""
