@@ -5,8 +5,11 @@ refused everywhere. CORRUPT stops every write. Both last until they are cleared 
 and in snapshots too: nothing that frees room clears them (etcd's documentation, "Space quota").
 """
 
+from typing import ClassVar
+
 from raftkv import errors
 from raftkv.mvcc.commands import CommandRequest
+from raftkv.mvcc.parts import CopiedDump, nonsense, pack_block, unpack_block
 from raftkv.schema.messages import (
     AlarmAction,
     AlarmMember,
@@ -45,6 +48,9 @@ def _growth_of_branch(branch: list[RequestOp]) -> int:
 
 class Alarms:
     """The alarms that are raised."""
+
+    name: ClassVar[str] = "alarms"
+    version: ClassVar[int] = 1
 
     def __init__(self) -> None:
         self._raised: dict[tuple[int, int], None] = {}
@@ -92,5 +98,22 @@ class Alarms:
             raise errors.QuotaExceeded
 
     def content(self) -> list[tuple[int, int]]:
-        """Return (kind, member) of every alarm, in order."""
+        """See ``Part``: (kind, member) of every alarm, in order."""
         return sorted(self._raised)
+
+    def dump(self) -> CopiedDump:
+        """See ``Part``: one block."""
+        return CopiedDump([pack_block(*self.content())])
+
+    def load(self, data: bytes) -> None:
+        """See ``Part``."""
+        for alarm in unpack_block(data):
+            match alarm:
+                case (int(kind), int()) if kind in (AlarmType.NOSPACE, AlarmType.CORRUPT):
+                    self._raised[alarm] = None
+                case _:
+                    raise nonsense("an alarm")
+
+    def finish_load(self) -> bool:
+        """See ``Part``: nothing is left to do."""
+        return False
