@@ -106,12 +106,12 @@ class JsonGateway:
         return await _answer(request, response)
 
     async def _stream(
-        self, request: web.BaseRequest, route: StreamRoute, message: Any, timeout: float | None
+        self, request: web.BaseRequest, route: StreamRoute, message: Any, seconds: float | None
     ) -> web.StreamResponse:
         if requires_leader(request.headers) and not self._node.has_leader:
             status = status_of(NoLeader())
             return replies.json(streams.error_body(status), status.http)
-        return await streams.answer_stream(request, route.call(message), timeout)
+        return await streams.answer_stream(request, route.call(message), seconds)
 
 
 async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], message: Any) -> Any:

@@ -18,7 +18,6 @@ from raftkv.errors import RaftKvError
 T = TypeVar("T")
 _MAX_REPLY = 64 * 1024 * 1024
 _MAX_LINE = 1024 * 1024
-_BACKUP_SECONDS = 300.0
 _UNKNOWN_TEXTS = ("request timed out", "context deadline exceeded", "server stopped", "leader changed")
 
 
@@ -70,13 +69,19 @@ class Endpoint(NamedTuple):
 
 
 class SyncClient:
-    """Talks to the members in the order given; ``timeout`` in seconds bounds each step of a request."""
+    """Talks to the members in the order given.
 
-    def __init__(self, endpoints: Sequence[str], timeout: float = 10.0) -> None:
+    ``timeout`` in seconds bounds each step of a request; ``patience`` in its place the waits for an answer.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[str], timeout: float = 10.0, patience: float | None = None
+    ) -> None:
         if not endpoints:
             raise ValueError("at least one endpoint is needed")
         self._endpoints = [Endpoint.parse(url) for url in endpoints]
         self._timeout = timeout
+        self._patience = patience or timeout
 
     def put(self, key: bytes, value: bytes) -> dict[str, Any]:
         """Write one key. ``OutcomeUnknown`` means that the write may or may not take effect."""
@@ -136,7 +141,7 @@ class SyncClient:
 
     def _backup(self, endpoint: Endpoint, write: Callable[[bytes], object]) -> int:
         hashed, held, size = sha256(), b"", 0
-        with self._connected(endpoint, _BACKUP_SECONDS) as connection:
+        with self._connected(endpoint) as connection:
             reply = _ask(endpoint, connection, "POST", "/v3/maintenance/snapshot", b"{}")
             while line := _read(endpoint, lambda: reply.readline(_MAX_LINE)):
                 answer = _json_object(endpoint, reply.status, line)
@@ -171,7 +176,7 @@ class SyncClient:
         return answer
 
     def _request(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        with self._connected(endpoint, self._timeout) as connection:
+        with self._connected(endpoint) as connection:
             reply = _ask(endpoint, connection, method, path, body)
             raw = _read(endpoint, lambda: reply.read(_MAX_REPLY + 1))
         if len(raw) > _MAX_REPLY:
@@ -179,15 +184,15 @@ class SyncClient:
         return reply.status, raw
 
     @contextmanager
-    def _connected(self, endpoint: Endpoint, timeout: float) -> Iterator[http.client.HTTPConnection]:
-        """Lend a connection on which every wait is bounded by ``timeout``."""
+    def _connected(self, endpoint: Endpoint) -> Iterator[http.client.HTTPConnection]:
+        """Lend a connection, which is closed at the end."""
         connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=self._timeout)
         try:
             try:
                 connection.connect()
             except OSError as error:
                 raise Unreachable(f"{endpoint.url}: {error.strerror or error}") from error
-            connection.sock.settimeout(timeout)
+            connection.sock.settimeout(self._patience)
             yield connection
         finally:
             connection.close()

@@ -136,6 +136,15 @@ class Store:
         self._compactor.compact(request.revision)
         return CompactionResponse(ResponseHeader(revision=self.revision))
 
+    def bump_revision(self, amount: int) -> None:
+        """Move the revision on by ``amount`` and compact to it: only when a backup is restored.
+
+        Then no client takes what it remembers of revisions that were lost for what is there now: its
+        reads and watches of old revisions are refused. Raises Compacted when the revision is compacted to.
+        """
+        self.revision += amount
+        self.compact(CompactionRequest(self.revision))
+
     def compact_step(self, budget: int) -> bool:
         """Remove what compactions left behind, looking at ``budget`` changes; True = not done yet.
 

@@ -22,9 +22,7 @@ async def defragment(node: Node) -> None:
     The new snapshot lets the log before it go. Raises NoSpace (the snapshot does not fit), StorageError,
     NodeStopped.
     """
-    compacted = node.machine.store.compact_revision
-    while node.machine.store.compacted_physically() < compacted:
-        await asyncio.sleep(POLL_SECONDS)
+    await _removed(node, node.machine.store.compact_revision)
     place: bytes | None = b""
     while place is not None:
         place = node.machine.store.repack_step(place, REPACK_BLOCKS)
@@ -32,6 +30,13 @@ async def defragment(node: Node) -> None:
     await node.snapshot_now()
     with node.steps.timed("free memory"):
         _free_memory()
+
+
+async def _removed(node: Node, revision: int) -> None:
+    while True:
+        if node.machine.store.compacted_physically() >= revision:
+            return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _free_memory() -> None:
