@@ -101,7 +101,7 @@ def policy_of(mode: str, retention: str) -> Policy | None:
     if mode not in ("periodic", "revision"):
         raise ConfigError(f"--auto-compaction-mode {mode!r}: use periodic or revision")
     if mode == "revision":
-        if not (retention.isascii() and retention.isdigit()):
+        if not re.fullmatch(r"[0-9]{1,18}", retention):
             raise ConfigError(
                 f"--auto-compaction-retention {retention!r}: in mode revision it is a whole number"
             )
@@ -112,7 +112,7 @@ def policy_of(mode: str, retention: str) -> Policy | None:
 
 def _seconds(retention: str) -> float:
     if retention.isascii() and retention.isdigit():
-        seconds = int(retention) * HOUR
+        seconds = float(retention) * HOUR
     elif _DURATION.fullmatch(retention):
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(retention))
     else:
