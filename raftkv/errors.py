@@ -22,6 +22,8 @@
     │   ├── DataDirMismatch
     │   └── FormatTooNew
     ├── PeerProtocolError           a peer sent what no peer of this cluster and version sends
+    ├── PeerUnavailable             a peer did not answer a request; later it may
+    ├── SnapshotGone                a peer no longer has the snapshot that it offered
     └── RequestError                a client's fault, or an alarm's; the store is unchanged
         └── EmptyKey, KeyNotFound, Compacted ... one class for each of etcd's errors
 
@@ -125,6 +127,14 @@ class FormatTooNew(StorageError):
 
 class PeerProtocolError(RaftKvError):
     """A peer sent something that no peer of this cluster and version sends."""
+
+
+class PeerUnavailable(RaftKvError):
+    """A peer could not be asked, or did not answer as it should; asking later may help."""
+
+
+class SnapshotGone(RaftKvError):
+    """A peer has no snapshot file of this index and term (any more)."""
 
 
 class RequestError(RaftKvError):

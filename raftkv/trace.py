@@ -68,6 +68,51 @@ class LogTruncated(NamedTuple):
     term: int
 
 
+class SnapshotTaken(NamedTuple):
+    """This member's own snapshot at ``snapshot_index`` counts from now on; ``size`` in bytes.
+
+    The log in memory begins at ``first_index``.
+    """
+
+    snapshot_index: int
+    keys: int
+    size: int
+    first_index: int
+
+
+class SnapshotOffered(NamedTuple):
+    """A leader offers its snapshot, because this member lacks what the leader's log no longer has."""
+
+    source: int
+    snapshot_index: int
+
+
+class SnapshotInstalled(NamedTuple):
+    """A snapshot of ``size`` bytes from ``source`` took the place of this member's content and log."""
+
+    source: int
+    snapshot_index: int
+    size: int
+
+
+class SnapshotFailed(NamedTuple):
+    """A snapshot could not be taken, or not be brought here, and is tried again later."""
+
+    snapshot_index: int
+    reason: str
+
+
+class SnapshotDamaged(NamedTuple):
+    """A snapshot of this member is damaged and was put aside.
+
+    The one at ``fallback_index`` is used in its place; 0: the log from its first entry on.
+    """
+
+    path: str
+    reason: str
+    fallback_index: int
+
+
 class PeerUp(NamedTuple):
     """The stream to a peer is established."""
 
@@ -109,6 +154,11 @@ Event = (
     | LeaderChanged
     | VoteCast
     | LogTruncated
+    | SnapshotTaken
+    | SnapshotOffered
+    | SnapshotInstalled
+    | SnapshotFailed
+    | SnapshotDamaged
     | PeerUp
     | PeerDown
     | PeerRefused
@@ -148,11 +198,38 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
         case LooseEnd():
             return f"an error that nobody awaits: {event.text}"
-        case _:
+        case SlowStep():
+            return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
+        case PeerUp() | PeerDown() | PeerRefused():
             return _describe_peer(event, name)
+        case _:
+            return _describe_snapshot(event, name)
 
 
-def _describe_peer(event: PeerUp | PeerDown | PeerRefused | SlowStep, name: Callable[[int], str]) -> str:
+def _describe_snapshot(
+    event: SnapshotTaken | SnapshotOffered | SnapshotInstalled | SnapshotFailed | SnapshotDamaged,
+    name: Callable[[int], str],
+) -> str:
+    match event:
+        case SnapshotTaken():
+            return (
+                f"took a snapshot at {event.snapshot_index} of {event.keys} keys, {event.size} bytes; the "
+                f"log begins at {event.first_index}"
+            )
+        case SnapshotOffered():
+            return f"is too far behind and fetches the snapshot at {event.snapshot_index} of {name(event.source)}"
+        case SnapshotInstalled():
+            return (
+                f"installed the snapshot at {event.snapshot_index} of {name(event.source)}, {event.size} bytes"
+            )
+        case SnapshotFailed():
+            return f"the snapshot at {event.snapshot_index} has to be tried again: {event.reason}"
+        case SnapshotDamaged():
+            instead = f"the snapshot at {event.fallback_index}" if event.fallback_index else "the whole log"
+            return f"{event.path} is damaged ({event.reason}) and was put aside; {instead} is used instead"
+
+
+def _describe_peer(event: PeerUp | PeerDown | PeerRefused, name: Callable[[int], str]) -> str:
     match event:
         case PeerUp():
             return f"peer {name(event.peer)} is up"
@@ -160,8 +237,6 @@ def _describe_peer(event: PeerUp | PeerDown | PeerRefused | SlowStep, name: Call
             return f"peer {name(event.peer)} is down: {event.reason}"
         case PeerRefused():
             return f"peer {name(event.peer)} refused: {event.reason}"
-        case SlowStep():
-            return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
 
 
 def discard(event: Event) -> None:

@@ -108,9 +108,10 @@ class JsonGateway:
     async def _stream(
         self, request: web.BaseRequest, route: StreamRoute, message: Any, seconds: float | None
     ) -> web.StreamResponse:
+        if seconds is not None and seconds < SHORTEST_SECONDS:
+            return streams.refused(DEADLINE_EXCEEDED)
         if requires_leader(request.headers) and not self._node.has_leader:
-            status = status_of(NoLeader())
-            return replies.json(streams.error_body(status), status.http)
+            return streams.refused(status_of(NoLeader()))
         return await streams.answer_stream(request, route.call(message), seconds)
 
 

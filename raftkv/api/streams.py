@@ -64,15 +64,18 @@ async def answer_stream(
 
 
 async def _end(reply: web.StreamResponse, status: Status) -> web.StreamResponse:
-    body = error_body(status)
     if not reply.prepared:
-        return replies.json(body, status.http)
-    await reply.write(body)
+        return refused(status)
+    await reply.write(_error_body(status))
     return reply
 
 
-def error_body(status: Status) -> bytes:
-    """Return what the gateway says of a stream that failed."""
+def refused(status: Status) -> web.Response:
+    """Answer a call for a stream that failed before its first response."""
+    return replies.json(_error_body(status), status.http)
+
+
+def _error_body(status: Status) -> bytes:
     return b'{"error":{"grpc_code":%d,"http_code":%d,"message":%s,"http_status":%s}}' % (
         status.code,
         status.http,

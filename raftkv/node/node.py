@@ -32,7 +32,7 @@ from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
 from raftkv.node.quota import Quota
 from raftkv.node.steps import BUCKETS, Steps
-from raftkv.node.transport import Transport
+from raftkv.node.transport import SnapshotChunk, Transport
 from raftkv.node.waiters import Waiter, Waiters
 from raftkv.node.writer import Writer
 from raftkv.raft import (
@@ -198,6 +198,10 @@ class Node:
         """Take a hint about a peer."""
         self._peer_events.append((peer, event))
         self._wake.set()
+
+    async def serve_snapshot(self, index: int, term: int, offset: int) -> SnapshotChunk | None:
+        """Return a piece of a snapshot file of this member, None where it has none."""
+        return None
 
     # ---------------------------------------------------------------- life
 

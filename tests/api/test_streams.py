@@ -135,7 +135,9 @@ async def test_a_client_that_does_not_read_holds_no_memory_and_is_dropped(
 
 async def test_maintenance_calls_are_answered_as_etcd_does_it(port: int, node: FakeNode) -> None:
     assert (await call(port, "/v3/maintenance/defragment")).body == b"{}"
-    raised = await call(port, "/v3/maintenance/alarm", b'{"action":"ACTIVATE","alarm":"NOSPACE","memberID":"5"}')
+    raised = await call(
+        port, "/v3/maintenance/alarm", b'{"action":"ACTIVATE","alarm":"NOSPACE","memberID":"5"}'
+    )
     assert raised.body.endswith(b',"alarms":[{"memberID":"5","alarm":"NOSPACE"}]}')
     listed = await call(port, "/v3/maintenance/alarm", b"")
     assert listed.body.endswith(b',"alarms":[{"memberID":"5","alarm":"NOSPACE"}]}')
