@@ -8,7 +8,7 @@ import base64
 import http.client
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -141,8 +141,7 @@ class SyncClient:
 
     def _backup(self, endpoint: Endpoint, write: Callable[[bytes], object]) -> int:
         hashed, held, size = sha256(), b"", 0
-        with self._connected(endpoint) as connection:
-            reply = _ask(endpoint, connection, "POST", "/v3/maintenance/snapshot", b"{}")
+        with self._asked(endpoint, "POST", "/v3/maintenance/snapshot", b"{}") as reply:
             while line := _read(endpoint, lambda: reply.readline(_MAX_LINE)):
                 answer = _json_object(endpoint, reply.status, line)
                 if reply.status != http.client.OK or "error" in answer:
@@ -176,36 +175,31 @@ class SyncClient:
         return answer
 
     def _request(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        with self._connected(endpoint) as connection:
-            reply = _ask(endpoint, connection, method, path, body)
+        with self._asked(endpoint, method, path, body) as reply:
             raw = _read(endpoint, lambda: reply.read(_MAX_REPLY + 1))
         if len(raw) > _MAX_REPLY:
             raise WrongAnswer(f"{endpoint.url}: the reply is larger than {_MAX_REPLY} bytes")
         return reply.status, raw
 
     @contextmanager
-    def _connected(self, endpoint: Endpoint) -> Iterator[http.client.HTTPConnection]:
-        """Lend a connection, which is closed at the end."""
+    def _asked(
+        self, endpoint: Endpoint, method: str, path: str, body: bytes | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request and lend its reply; connection and reply are closed at the end."""
         connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=self._timeout)
-        try:
+
+        def ask() -> http.client.HTTPResponse:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            return connection.getresponse()
+
+        with closing(connection):
             try:
                 connection.connect()
             except OSError as error:
                 raise Unreachable(f"{endpoint.url}: {error.strerror or error}") from error
             connection.sock.settimeout(self._patience)
-            yield connection
-        finally:
-            connection.close()
-
-
-def _ask(
-    endpoint: Endpoint, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
-) -> http.client.HTTPResponse:
-    def send() -> http.client.HTTPResponse:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
-        return connection.getresponse()
-
-    return _read(endpoint, send)
+            with closing(_read(endpoint, ask)) as reply:
+                yield reply
 
 
 def _read(endpoint: Endpoint, read: Callable[[], T]) -> T:
