@@ -179,11 +179,6 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             )
         case Stopped():
             return f"stopped: {event.reason}"
-        case TornTailCut():
-            return (
-                f"cut an unfinished batch of {event.length} bytes off {event.segment} at {event.offset}; "
-                f"it had never been acknowledged"
-            )
         case RoleChanged():
             return f"became {event.role} in term {event.term}"
         case LeaderChanged(leader=0):
@@ -196,37 +191,54 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
         case LogTruncated():
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
-        case LooseEnd():
-            return f"an error that nobody awaits: {event.text}"
-        case SlowStep():
-            return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
         case PeerUp() | PeerDown() | PeerRefused():
             return _describe_peer(event, name)
+        case LooseEnd() | SlowStep():
+            return _describe_trouble(event)
         case _:
-            return _describe_snapshot(event, name)
+            return _describe_storage(event, name)
 
 
-def _describe_snapshot(
-    event: SnapshotTaken | SnapshotOffered | SnapshotInstalled | SnapshotFailed | SnapshotDamaged,
-    name: Callable[[int], str],
-) -> str:
+def _describe_install(event: SnapshotOffered | SnapshotInstalled, source: str) -> str:
     match event:
+        case SnapshotOffered():
+            return f"is too far behind and fetches the snapshot at {event.snapshot_index} of {source}"
+        case SnapshotInstalled():
+            return f"installed the snapshot at {event.snapshot_index} of {source}, {event.size} bytes"
+
+
+_StorageEvent = (
+    TornTailCut | SnapshotTaken | SnapshotOffered | SnapshotInstalled | SnapshotFailed | SnapshotDamaged
+)
+
+
+def _describe_storage(event: _StorageEvent, name: Callable[[int], str]) -> str:
+    match event:
+        case SnapshotOffered() | SnapshotInstalled():
+            return _describe_install(event, name(event.source))
+        case TornTailCut():
+            return (
+                f"cut an unfinished batch of {event.length} bytes off {event.segment} at {event.offset}; "
+                f"it had never been acknowledged"
+            )
         case SnapshotTaken():
             return (
                 f"took a snapshot at {event.snapshot_index} of {event.keys} keys, {event.size} bytes; the "
                 f"log begins at {event.first_index}"
-            )
-        case SnapshotOffered():
-            return f"is too far behind and fetches the snapshot at {event.snapshot_index} of {name(event.source)}"
-        case SnapshotInstalled():
-            return (
-                f"installed the snapshot at {event.snapshot_index} of {name(event.source)}, {event.size} bytes"
             )
         case SnapshotFailed():
             return f"the snapshot at {event.snapshot_index} has to be tried again: {event.reason}"
         case SnapshotDamaged():
             instead = f"the snapshot at {event.fallback_index}" if event.fallback_index else "the whole log"
             return f"{event.path} is damaged ({event.reason}) and was put aside; {instead} is used instead"
+
+
+def _describe_trouble(event: LooseEnd | SlowStep) -> str:
+    match event:
+        case LooseEnd():
+            return f"an error that nobody awaits: {event.text}"
+        case SlowStep():
+            return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
 
 
 def _describe_peer(event: PeerUp | PeerDown | PeerRefused, name: Callable[[int], str]) -> str:

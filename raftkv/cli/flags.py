@@ -43,6 +43,7 @@ FLAGS = (
     Flag("election-timeout", "1000", "milliseconds without a leader before an election"),
     Flag("max-txn-ops", "128", "operations allowed in one txn"),
     Flag("max-request-bytes", "1572864", "largest request in bytes"),
+    Flag("snapshot-count", "100000", "applied entries after which a snapshot is taken and the log cut"),
     Flag("quota-backend-bytes", "0", "how large the data may grow; 0: 2 GiB, negative: no limit"),
     Flag("auto-compaction-mode", "periodic", "periodic (by time) or revision (by number of revisions)"),
     Flag("auto-compaction-retention", "0", "history kept: hours, a duration (30m), or revisions; 0: all"),

@@ -78,8 +78,7 @@ class PeerPort:
             case "POST", path if path == STREAM_PATH:
                 return await self._take_stream(request)
             case "GET", path if path.startswith(SNAPSHOT_PATH):
-                serve = self._receiver.serve_snapshot if self._receiver is not None else None
-                return await self._snapshots.answer(request, serve)
+                return await self._snapshots.answer(request, self._receiver)
             case "GET", "/version":
                 return _json_answer(dict(self._version()))
             case "GET", "/members":

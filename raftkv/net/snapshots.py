@@ -9,7 +9,7 @@ connection costs one chunk, and a file is read no faster than its reader writes 
 import asyncio
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -19,7 +19,8 @@ from aiohttp import web
 from raftkv.errors import PeerUnavailable, SnapshotGone
 from raftkv.net.handshake import Refused, check_hello, printable, read_hello
 from raftkv.net.local import Local
-from raftkv.node.transport import SnapshotChunk
+from raftkv.node.transport import Receiver, SnapshotChunk
+from raftkv.raft.types import PeerEvent
 
 SNAPSHOT_PATH: Final = "/raftkv/peer/snapshot/v1/"
 SIZE_HEADER: Final = "Raftkv-Snapshot-Size"
@@ -37,8 +38,6 @@ _NAME: Final = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})", re.ASCII)
 _OFFSET: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CRC: Final = re.compile(r"[0-9a-f]{8}", re.ASCII)
-
-Serve = Callable[[int, int, int], Awaitable[SnapshotChunk | None]]
 
 
 class Wanted(NamedTuple):
@@ -73,13 +72,13 @@ class SnapshotServer:
         self._local = local
         self._under_way = 0
 
-    async def answer(self, request: web.BaseRequest, serve: Serve | None) -> web.Response:
-        """Return a chunk, or a refusal with its reason; ``serve`` None: this member is not started."""
+    async def answer(self, request: web.BaseRequest, receiver: Receiver | None) -> web.Response:
+        """Return a chunk, or a refusal with its reason; without a ``receiver`` this member is not started."""
         try:
             hello = read_hello(request.headers)
             check_hello(hello, self._local.cluster_id, self._local.member_id)
             wanted = read_wanted(request.path.removeprefix(SNAPSHOT_PATH), request.query_string)
-            if serve is None:
+            if receiver is None:
                 raise Refused(503, "this member is starting or stopping", hello.source)
             if self._under_way >= MAX_FETCHES:
                 raise Refused(503, f"{MAX_FETCHES} chunks are on their way already", hello.source)
@@ -87,10 +86,11 @@ class SnapshotServer:
             return web.Response(status=refused.status, text=refused.reason)
         self._under_way += 1
         try:
-            chunk = await serve(*wanted)
+            chunk = await receiver.serve_snapshot(*wanted)
         finally:
             self._under_way -= 1
         if chunk is None:
+            receiver.peer_event(hello.source, PeerEvent.SNAPSHOT_FAILED)
             return web.Response(status=404, text="there is no such snapshot here\n")
         headers = self._local.hello(hello.source).headers() | {
             SIZE_HEADER: str(chunk.size),

@@ -23,7 +23,14 @@ DEFAULT_QUOTA_BYTES = 2 * 1024 * 1024 * 1024
 """What ``--quota-backend-bytes 0`` stands for."""
 
 NUMBERS = frozenset(
-    {"heartbeat_interval", "election_timeout", "max_request_bytes", "max_txn_ops", "quota_backend_bytes"}
+    {
+        "heartbeat_interval",
+        "election_timeout",
+        "max_request_bytes",
+        "max_txn_ops",
+        "snapshot_count",
+        "quota_backend_bytes",
+    }
 )
 """Fields that hold a whole number."""
 
@@ -53,6 +60,7 @@ class Config:
     election_timeout: int = 1000
     max_request_bytes: int = 1_572_864
     max_txn_ops: int = 128
+    snapshot_count: int = 100_000
     quota_backend_bytes: int = 0
     auto_compaction_mode: str = "periodic"
     auto_compaction_retention: str = "0"
@@ -77,7 +85,11 @@ class Config:
             raise ConfigError(f"--log-format {self.log_format!r}: use one of {', '.join(LOG_FORMATS)}")
         if self.max_request_bytes > MAX_REQUEST_BYTES:
             raise ConfigError(f"--max-request-bytes {self.max_request_bytes}: at most {MAX_REQUEST_BYTES}")
-        for flag, value in (("max-request-bytes", self.max_request_bytes), ("max-txn-ops", self.max_txn_ops)):
+        for flag, value in (
+            ("max-request-bytes", self.max_request_bytes),
+            ("max-txn-ops", self.max_txn_ops),
+            ("snapshot-count", self.snapshot_count),
+        ):
             if value <= 0:
                 raise ConfigError(f"--{flag} {value}: it has to be above 0")
 

@@ -15,7 +15,6 @@ from raftkv.errors import (
     NoSpace,
     PeerProtocolError,
     PeerUnavailable,
-    RaftKvError,
     SnapshotDamaged,
     SnapshotGone,
 )
@@ -25,7 +24,7 @@ from raftkv.node.snapshot_store import SnapshotStore
 from raftkv.node.steps import Steps
 from raftkv.node.transport import SnapshotChunk, Transport
 from raftkv.raft.messages import InstallSnapshot
-from raftkv.storage.snapshot_format import Block, SnapshotRef
+from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.snapshots import IncomingSnapshot
 from raftkv.trace import Emit, SnapshotFailed, SnapshotOffered
 

@@ -43,8 +43,8 @@ async def restore(wal: Wal, recovered: Recovered, folder: SnapshotFolder, emit: 
         try:
             machine = await load(folder, kept[-1])
             break
-        except SnapshotDamaged as error:
-            damaged.append((kept.pop(), error))
+        except SnapshotDamaged as found:
+            damaged.append((kept.pop(), found))
     if damaged and not kept and recovered.base_index > 0:
         raise damaged[0][1]
     snapshot = kept[-1].snapshot if kept else None

@@ -66,7 +66,7 @@ class Snapshotter:
         steps: Steps,
         emit: Emit,
     ) -> None:
-        """``applied()`` is what a snapshot made now stands for; ``wake()`` makes the pump ask the core."""
+        """Begin; ``applied()`` is what a snapshot made now stands for, ``wake()`` makes the pump go on."""
         self._cluster_id = cluster_id
         self._limit = limit
         self._core = core

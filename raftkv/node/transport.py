@@ -36,10 +36,12 @@ class Receiver(Protocol):
         """Take a message for this member; its source is the peer that sent it."""
 
     def peer_event(self, peer: int, event: PeerEvent) -> None:
-        """Take a hint about a peer: a stream to it is up, or messages to it were lost."""
+        """Take a hint about a peer: a stream to it is up, messages to it or a snapshot were lost."""
 
     async def serve_snapshot(self, index: int, term: int, offset: int) -> SnapshotChunk | None:
         """Return a piece of this member's snapshot of ``index`` and ``term``; None where it has none.
+
+        The transport then answers "gone" and reports ``SNAPSHOT_FAILED`` of the peer that asked.
 
         Waits as long as its bound on bytes a second wants, so that fetching never slows the rest.
         """

@@ -391,7 +391,7 @@ def one_change_at_a_time(step: Step, ledger: Ledger) -> str | None:
 
 @rule("§4.1")
 def changes_one_member(step: Step, ledger: Ledger) -> str | None:
-    """A configuration differs by at most one voter from the one before, and brings no removed id back."""
+    """A configuration differs by at most one member from the one before, and brings no removed id back."""
     history = ledger.members[step.node_id].configurations
     first = ledger.members[step.node_id].changed_from
     for position in range(len(history) - 1, 0, -1):
@@ -405,13 +405,13 @@ def changes_one_member(step: Step, ledger: Ledger) -> str | None:
 
 def _wrong_change(old: Configuration, new: Configuration) -> str | None:
     moved = set(old.voters) ^ set(new.voters)
-    if len(moved) > 1:
-        return f"moves {sorted(moved)} at once"
+    moved |= set(old.learners) ^ set(new.learners)
+    moved |= set(old.removed) ^ set(new.removed)
     if not set(old.removed) <= set(new.removed):
         return "forgets who was removed"
     if back := set(new.removed) & set(new.members):
         return f"brings {sorted(back)} back"
-    return None
+    return f"moves {sorted(moved)} at once" if len(moved) > 1 else None
 
 
 @rule("§4.1 (2015)")

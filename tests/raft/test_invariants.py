@@ -113,9 +113,15 @@ def nothing(ledger: Ledger) -> None:
     pass
 
 
-def members(*voters: int, index: int = 3, term: int = 2, removed: tuple[int, ...] = ()) -> Entry:
+def members(
+    *voters: int,
+    index: int = 3,
+    term: int = 2,
+    learners: tuple[int, ...] = (),
+    removed: tuple[int, ...] = (),
+) -> Entry:
     """Return a configuration entry."""
-    data = encode_configuration(Configuration(voters, (), removed), b"")
+    data = encode_configuration(Configuration(voters, learners, removed), b"")
     return Entry(term, index, EntryKind.CONFIGURATION, data)
 
 
@@ -192,6 +198,17 @@ BROKEN: list[tuple[str, Step, Setup]] = [
     ),
     ("changes_one_member", step(status(), status(BOOT, SECOND, members(1, 2, 3, 4, 5))), nothing),
     ("changes_one_member", step(status(), status(BOOT, SECOND, members(1, 2, 3, removed=(3,)))), nothing),
+    (
+        "changes_one_member",
+        step(status(), status(BOOT, SECOND, members(1, 2, 3, 4, learners=(5,)))),
+        nothing,
+    ),
+    ("changes_one_member", step(status(), status(BOOT, SECOND, members(1, 2, 3, learners=(4, 5)))), nothing),
+    (
+        "changes_one_member",
+        step(status(), status(BOOT, SECOND, members(1, 2, learners=(4,), removed=(3,)))),
+        nothing,
+    ),
     (
         "changes_one_member",
         step(status(), status(BOOT, members(1, 2, index=2, removed=(3,)), members(1, 2))),
