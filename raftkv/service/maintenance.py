@@ -29,6 +29,9 @@ ETCD_VERSION = "3.5.1"
 
 NO_LEADER = "etcdserver: no leader"
 
+EMPTY_BYTES = 4096
+"""What an empty store counts for in a status: a file is never empty, and clients divide by its size."""
+
 BLOB_BYTES = 32 * 1024
 """Size of one piece of a backup, as in etcd."""
 
@@ -56,13 +59,13 @@ class MaintenanceService:
         response = StatusResponse(
             header=ResponseHeader(revision=store.revision),
             version=ETCD_VERSION,
-            dbSize=store.size_bytes,
+            dbSize=EMPTY_BYTES + store.size_bytes,
             leader=raft.leader,
             raftIndex=raft.commit_index,
             raftTerm=raft.term,
             raftAppliedIndex=self._node.applied_index,
             errors=[NO_LEADER] if raft.leader == NO_NODE else [],
-            dbSizeInUse=store.size_in_use_bytes,
+            dbSizeInUse=EMPTY_BYTES + store.size_in_use_bytes,
             isLearner=self._node.member_id in raft.configuration.learners,
         )
         response.errors += [describe_alarm(alarm) for alarm in self._machine.alarms.raised()]

@@ -111,6 +111,7 @@ class Story:
 
 
 def story_of(program: Sequence[str], folder: Path) -> list[tuple[str, Any]]:
+    folder.mkdir()
     place = Place.free(folder)
     quota = {"quota_backend_bytes": str(QUOTA)}
     with running(program, place, [place], **quota):

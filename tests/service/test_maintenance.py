@@ -27,7 +27,7 @@ from raftkv.schema.messages import (
     TxnRequest,
 )
 from raftkv.service import KvService, MaintenanceService
-from raftkv.service.maintenance import BLOB_BYTES, MAX_BACKUPS
+from raftkv.service.maintenance import BLOB_BYTES, EMPTY_BYTES, MAX_BACKUPS
 from tests.service.fake_node import MEMBER, FakeFile, FakeNode
 from tests.service.test_services import header
 
@@ -133,10 +133,10 @@ async def test_room_comes_back_by_compaction_defragmentation_and_disarming(small
     with pytest.raises(errors.QuotaExceeded):
         await kv.put(BIG)
     status = await maintenance.status(StatusRequest())
-    assert status.dbSizeInUse == 0 < status.dbSize
+    assert status.dbSizeInUse == EMPTY_BYTES < status.dbSize
     await maintenance.defragment(DefragmentRequest())
     status = await maintenance.status(StatusRequest())
-    assert (status.dbSize, status.errors) == (0, [f"memberID:{MEMBER} alarm:NOSPACE "])
+    assert (status.dbSize, status.errors) == (EMPTY_BYTES, [f"memberID:{MEMBER} alarm:NOSPACE "])
     with pytest.raises(errors.QuotaExceeded):
         await kv.put(BIG)
     await maintenance.alarm(disarm)
