@@ -156,6 +156,6 @@ async def _answer(request: web.BaseRequest, response: Any) -> web.StreamResponse
             await streams.write_chunk(reply, chunk)
         for chunk in chunks:
             await streams.write_chunk(reply, chunk)
-    except streams.ClientStuck:
+    except streams.ClientGone:
         streams.drop(request)
     return reply

@@ -18,17 +18,17 @@ WRITE_SECONDS = 60.0
 """A client that takes no byte of a long reply for this long is dropped."""
 
 
-class ClientStuck(Exception):
-    """The client takes no bytes."""
+class ClientGone(Exception):
+    """The client closed the connection, or takes no bytes."""
 
 
 async def write_chunk(reply: web.StreamResponse, chunk: bytes) -> None:
-    """Send a piece of a reply, and let others run; raises ClientStuck after WRITE_SECONDS."""
+    """Send a piece of a reply, and let others run; raises ClientGone, at the latest after WRITE_SECONDS."""
     try:
         async with asyncio.timeout(WRITE_SECONDS):
             await reply.write(chunk)
-    except TimeoutError:
-        raise ClientStuck from None
+    except (TimeoutError, ConnectionError):
+        raise ClientGone from None
     # a client that reads fast never makes the write wait: let others run all the same
     await asyncio.sleep(0)
 
@@ -49,25 +49,35 @@ async def answer_stream(
     """
     reply = replies.message_stream()
     try:
-        async with aclosing(responses), asyncio.timeout(seconds):
+        async with aclosing(responses):
+            status = await _send_all(request, reply, responses, seconds)
+        if status is not None and not reply.prepared:
+            return refused(status)
+        if status is not None:
+            await write_chunk(reply, _error_body(status))
+    except (ClientGone, ConnectionError):
+        drop(request)
+    return reply
+
+
+async def _send_all(
+    request: web.BaseRequest,
+    reply: web.StreamResponse,
+    responses: AsyncGenerator[Any, None],
+    seconds: float | None,
+) -> Status | None:
+    """Send all responses; return with what the call failed, None if it did not."""
+    try:
+        async with asyncio.timeout(seconds):
             async for response in responses:
                 if not reply.prepared:
                     await reply.prepare(request)
                 await write_chunk(reply, b'{"result":%s}\n' % json_codec.encode(response))
     except RaftKvError as error:
-        return await _end(reply, status_of(error))
+        return status_of(error)
     except TimeoutError:
-        return await _end(reply, DEADLINE_EXCEEDED)
-    except ClientStuck:
-        drop(request)
-    return reply
-
-
-async def _end(reply: web.StreamResponse, status: Status) -> web.StreamResponse:
-    if not reply.prepared:
-        return refused(status)
-    await reply.write(_error_body(status))
-    return reply
+        return DEADLINE_EXCEEDED
+    return None
 
 
 def refused(status: Status) -> web.Response:

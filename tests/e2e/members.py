@@ -61,7 +61,9 @@ def flags_of(place: Place, cluster: Sequence[Place], **more: str) -> list[str]:
 
 
 @contextmanager
-def running(program: Sequence[str], place: Place, cluster: Sequence[Place], **more: str) -> Iterator[None]:
+def running(
+    program: Sequence[str], place: Place, cluster: Sequence[Place], **more: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a member; it is told to stop at the end, and ended if it does not."""
     log = place.folder.with_suffix(".log")
     with log.open("ab") as output:
@@ -74,7 +76,7 @@ def running(program: Sequence[str], place: Place, cluster: Sequence[Place], **mo
         )
     with process:
         try:
-            yield
+            yield process
             process.terminate()
             process.wait(SECONDS)
         finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raftkv.errors import NoSpace, NodeStopped, SnapshotDamaged, StorageError
+from raftkv.errors import NodeStopped, NoSpace, SnapshotDamaged, StorageError
 from raftkv.node import log_tail
 from raftkv.node.node import Node
 from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
