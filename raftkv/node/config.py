@@ -66,6 +66,7 @@ class Config:
     auto_compaction_retention: str = "0"
     lease_reads: bool = False
     check_rules: bool = False
+    record_core: str = ""
     log_level: str = "info"
     log_format: str = "text"
 

@@ -19,6 +19,7 @@ from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft import HardState, Message, PeerEvent, Role, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.raft.codec import decode_message, encode_message
+from raftkv.raft.messages import InstallSnapshot
 from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata
 from raftkv.storage.snapshots import SnapshotFolder
@@ -35,6 +36,7 @@ class Network:
         self.receivers: dict[int, Receiver] = {}
         self.cut: set[tuple[int, int]] = set()
         self.isolated: set[int] = set()
+        self.offers: list[InstallSnapshot] = []
         self.fetched: list[tuple[int, int, int]] = []
         self.on_chunk: Callable[[SnapshotChunk], SnapshotChunk] = lambda chunk: chunk
 
@@ -51,7 +53,10 @@ class Network:
         """Hand a frame to its target, if it is there and the link is whole."""
         receiver = self.receivers.get(link[1])
         if receiver is not None and self.is_whole(link):
-            receiver.receive(decode_message(frame))
+            message = decode_message(frame)
+            if isinstance(message, InstallSnapshot):
+                self.offers.append(message)
+            receiver.receive(message)
 
     def is_whole(self, link: tuple[int, int]) -> bool:
         """Whether messages pass from the one to the other member."""
@@ -80,6 +85,9 @@ class LoopbackTransport:
         self.peers: dict[int, Sequence[str]] = {}
 
     def start(self, receiver: Receiver) -> None:
+        loop = asyncio.get_running_loop()
+        for other in self._network.receivers.values():
+            loop.call_soon(other.peer_event, self._member, PeerEvent.CONNECTED)
         self._network.receivers[self._member] = receiver
 
     def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
@@ -106,6 +114,15 @@ class Running:
         self.events = events
         self._resources = resources
         self._task = asyncio.create_task(node.run())
+
+    @property
+    def ended(self) -> bool:
+        """Whether the node has stopped by itself."""
+        return self._task.done()
+
+    async def wait(self) -> None:
+        """Wait until the node has stopped by itself."""
+        await asyncio.wait({self._task})
 
     async def end(self) -> None:
         """Cancel the node's tasks, as the end of its process would."""
