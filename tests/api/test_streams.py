@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from contextlib import suppress
 from hashlib import sha256
 
 import pytest
@@ -130,7 +131,18 @@ async def test_a_client_that_does_not_read_holds_no_memory_and_is_dropped(
     await reader.readexactly(100)
     await until_no_backup_is_held(node)
     assert node.backup_file.reads * 8 < 2000, "most of it was never read"
+    async with asyncio.timeout(5):
+        assert not (await rest_of(reader)).endswith(b"0\r\n\r\n"), "it must not look complete"
     writer.transport.abort()
+
+
+async def rest_of(reader: asyncio.StreamReader) -> bytes:
+    """Return what still comes before the connection ends, in whatever way."""
+    data = b""
+    with suppress(ConnectionError):
+        while piece := await reader.read(1 << 20):
+            data += piece
+    return data
 
 
 async def test_maintenance_calls_are_answered_as_etcd_does_it(port: int, node: FakeNode) -> None:

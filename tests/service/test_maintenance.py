@@ -111,6 +111,14 @@ async def test_the_quota_counts_the_request_too(small: FakeNode) -> None:
     assert small.machine.store.revision == 1
 
 
+async def test_a_txn_beyond_the_quota_raises_the_alarm_as_well(small: FakeNode) -> None:
+    kv = KvService(small)  # type: ignore[arg-type]
+    puts = [RequestOp(request_put=PutRequest(b"k%d" % i, b"v" * 5000)) for i in range(2)]
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.txn(TxnRequest(success=puts))
+    assert (small.machine.alarms.raised(), small.machine.store.revision) == ([OWN_ALARM], 1)
+
+
 async def test_what_does_not_grow_passes_in_spite_of_the_quota(small: FakeNode) -> None:
     kv = await fill(small)
     with pytest.raises(errors.QuotaExceeded):
