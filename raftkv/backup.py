@@ -103,23 +103,41 @@ def load_backup(path: Path, *, skip_hash_check: bool = False) -> Machine:
 async def restore(machine: Machine, config: Config) -> None:
     """Make the data folder of one member of a new cluster, whose content is that of ``machine``.
 
-    The members are those of ``--initial-cluster``, and their ids follow from it and the token. The folder
-    is made beside and renamed at the end: it is there as a whole or not at all. Raises ConfigError when there
-    is something in it already, and StorageError.
+    The members are those of ``--initial-cluster``, and their ids follow from it and the token. What is made
+    gets its name at the end: it is there as a whole or not at all. A folder that is there and empty, maybe a
+    mounted one, is filled. Raises ConfigError when there is something in it, and StorageError.
     """
-    target = Path(config.data_folder)
-    check_vacant(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f"{target.name}.restoring-", dir=target.parent))
+    site = _prepare(Path(config.data_folder))
     try:
         async with AsyncExitStack() as stack:
             disk = FileDisk()
             stack.push_async_callback(disk.close)
-            await _fill(machine, config, disk, str(building))
-            await disk.rename(str(building), str(target))
-            await disk.sync_directory(str(target.parent))
+            await _fill(machine, config, disk, str(site.building))
+            await disk.rename(str(site.made), str(site.named))
+            await disk.sync_directory(str(site.named.parent))
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(site.building, ignore_errors=True)
+
+
+class _Site(NamedTuple):
+    """Where a data folder is built; ``made`` gets the name ``named`` when it is complete."""
+
+    building: Path
+    made: Path
+    named: Path
+
+
+def _prepare(target: Path) -> _Site:
+    check_vacant(target)
+    inside = target.exists()
+    home = target if inside else target.absolute().parent
+    home.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f"{target.name}.restoring-", dir=home))
+    return (
+        _Site(building, building / "member", target / "member")
+        if inside
+        else _Site(building, building, target)
+    )
 
 
 def check_vacant(folder: Path) -> None:

@@ -214,7 +214,6 @@ async def test_a_bumped_revision_ends_what_clients_remember(tmp_path: Path) -> N
 
 async def test_a_restore_over_anything_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    folder.mkdir()
     await restore(machine_with_data(), config_of(folder))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(ConfigError, match="there is something already"):
@@ -226,8 +225,24 @@ async def test_a_restore_over_anything_is_refused(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "file"]
 
 
-async def test_a_restore_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_empty_folder_that_is_there_is_filled_and_not_replaced(tmp_path: Path) -> None:
+    """It may be one that is mounted."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    before = folder.stat().st_ino
+    await restore(machine_with_data(), config_of(folder))
+    assert folder.stat().st_ino == before
+    assert [path.name for path in folder.iterdir()] == ["member"]
+    assert (await recovered(folder))[1].store.revision == 9
+
+
+@pytest.mark.parametrize("exists", [False, True])
+async def test_a_restore_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
     """Else a member would start from the half, with an empty log: as a new, empty cluster."""
+    if exists:
+        (tmp_path / "data").mkdir()
 
     async def fail(*arguments: object, **options: object) -> None:
         raise NoSpace("no room")
@@ -235,7 +250,7 @@ async def test_a_restore_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Wal, "create", fail)
     with pytest.raises(StorageError, match="no room"):
         await restore(machine_with_data(), config_of(tmp_path / "data"))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["data"] * exists
 
 
 def test_the_seal_is_a_sha256() -> None:
