@@ -128,6 +128,14 @@ class KeyIndex(Generic[V]):
         # the last of them may be short: the next call begins with it and fills it up
         return self._keys[last][0] if last + 1 < len(self._keys) else None
 
+    def drop_block(self) -> bool:
+        """Forget the last block, for freeing a large index bit by bit; return whether there was one."""
+        if not self._keys:
+            return False
+        self._length -= len(self._keys[-1])
+        del self._keys[-1], self._values[-1], self._last[-1]
+        return True
+
     def slice(self, start: bytes, end: bytes | None, limit: int) -> list[V]:
         """Return the values of at most ``limit`` keys of [start, end), in key order.
 
