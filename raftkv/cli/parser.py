@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_key_verbs(verbs)
     _add_maintenance_verbs(verbs)
     _add_snapshot_verbs(verbs)
+    _add_wal(verbs)
     _add_serve(verbs)
     _verb(verbs, "version", "print the version", _version, _JSON)
     return parser
@@ -157,6 +158,24 @@ def _add_restore_flags(restore: argparse.ArgumentParser) -> None:
     restore.add_argument("--skip-hash-check", action="store_true", help=skip)
 
 
+def _add_wal(verbs: Any) -> None:
+    wal = verbs.add_parser(
+        "wal", help="look at a member's log", description="Look at a member's log; nothing is changed."
+    )
+    inner = wal.add_subparsers(title="verbs", metavar="VERB", required=True)
+    folder = _parent("folder", metavar="DIR", help="the member's data folder, or its member/wal")
+    dump = _verb(inner, "dump", "print what is in it, record by record", _wal("dump"), folder, _JSON)
+    dump.add_argument("--limit", type=int, metavar="N", help="only the last N records")
+    _verb(
+        inner,
+        "verify",
+        "check it and the snapshots that it names; exit code 1 if anything acknowledged is damaged",
+        _wal("verify"),
+        folder,
+        _JSON,
+    )
+
+
 def _add_serve(verbs: Any) -> None:
     from raftkv.cli.flags import add_flags
 
@@ -207,6 +226,15 @@ def _snapshot(verb: str) -> Run:
             "restore_member": snapshot.restore_member,
         }
         return actions[verb](arguments)
+
+    return run
+
+
+def _wal(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import wal
+
+        return wal.run(verb, arguments)
 
     return run
 

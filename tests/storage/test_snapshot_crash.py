@@ -9,6 +9,7 @@ import pytest
 from raftkv.storage import snapshots
 from raftkv.storage.snapshot_format import SnapshotDecoder, SnapshotRef
 from raftkv.storage.snapshots import SnapshotFolder, UnpublishedSnapshot, snapshot_name
+from tests.storage.crashes import OUTCOMES
 from tests.storage.simdisk import SimDisk
 from tests.storage.snapshot_crashes import KINDS, check_crashes
 
@@ -18,7 +19,7 @@ Patch = pytest.MonkeyPatch
 async def test_a_crash_at_every_call_leaves_only_whole_snapshots(monkeypatch: Patch) -> None:
     hit, tried = await check_crashes(monkeypatch)
     assert set(hit) == KINDS
-    assert tried == 10 * (sum(hit.values()) + 1)
+    assert tried == (len(OUTCOMES) + 1) * (sum(hit.values()) + 1), "each outcome of a power loss, and a kill"
     assert tried > 700
 
 
