@@ -40,14 +40,7 @@ class Applied(NamedTuple):
 
 
 class Machine(Content):
-    """The replicated content, and what an entry does to it.
-
-    ``growing`` counts the puts and txns applied here since the start.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.growing = 0
+    """The replicated content, and what an entry does to it."""
 
     def apply_command(self, index: int, data: bytes) -> Applied:
         """Apply the command of the entry at ``index``, which must be above all applied before.
@@ -70,10 +63,8 @@ class Machine(Content):
         self.alarms.check(request)
         match request:
             case PutRequest():
-                self.growing += 1
                 return self.store.put(request)
             case TxnRequest():
-                self.growing += 1
                 return self.store.txn(request)
             case DeleteRangeRequest():
                 return self.store.delete_range(request)

@@ -39,6 +39,7 @@ class Store:
 
     ``put``, ``delete_range``, ``txn`` and ``compact`` are called by ``Machine`` when an entry is
     applied, and by nobody else; the rest reads. Responses carry a header with the revision only.
+    ``writes`` counts the puts and txns that this store took here; a loaded one begins at 0.
     """
 
     name: ClassVar[str] = "store"
@@ -46,6 +47,7 @@ class Store:
 
     def __init__(self) -> None:
         self.revision = FIRST_REVISION
+        self.writes = 0
         self.table = VersionTable()
         self._compactor = Compactor(self.table)
         self._loader: StoreLoader | None = None
@@ -78,6 +80,7 @@ class Store:
         """Write one key; raises LeaseNotFound, KeyNotFound."""
         writer = RevisionWriter(self.table, self.revision)
         response = writer.put(request)
+        self.writes += 1
         self.revision = writer.revision
         return response
 
@@ -94,6 +97,7 @@ class Store:
         plan.check(self.table, self._check_revision)
         writer = RevisionWriter(self.table, self.revision)
         response = plan.run(writer)
+        self.writes += 1
         self.revision = writer.revision
         return response
 

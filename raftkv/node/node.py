@@ -29,7 +29,7 @@ from raftkv.mvcc.commands import PublishMember, encode_command, is_command
 from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
-from raftkv.node.installer import Arrived, Installer
+from raftkv.node.installer import Arrived, Installer, needs_file
 from raftkv.node.quota import Quota
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
@@ -123,27 +123,8 @@ class Node:
         self._stepped: Arrived | None = None
         self._replaced_by = 0  # number of the Write that makes an installed snapshot durable
         self._store = restored.store
-        self._snapshotter = Snapshotter(
-            identity.cluster_id,
-            config.snapshot_count,
-            core=core,
-            machine=self.machine,
-            store=self._store,
-            wal=wal,
-            writer=self._writer,
-            applied=lambda: self._applied,
-            wake=self._wake_pump,
-            steps=self.steps,
-            emit=emit,
-        )
-        self._installer = Installer(
-            store=self._store,
-            transport=transport,
-            useful=self._needs_file,
-            arrived=self._take_arrived,
-            steps=self.steps,
-            emit=emit,
-        )
+        self._snapshotter = self._make_snapshotter()
+        self._installer = self._make_installer()
         self._ticked_at = loop.time()
         self._led_by = (NO_NODE, core.status().term)
         self._leadership_changed = asyncio.Event()
@@ -152,6 +133,31 @@ class Node:
         self._recovered = asyncio.Event()
         if self._recovered_index <= self._applied.index:
             self._recovered.set()
+
+    def _make_snapshotter(self) -> Snapshotter:
+        return Snapshotter(
+            self.cluster_id,
+            self.config.snapshot_count,
+            core=self._core,
+            machine=self.machine,
+            store=self._store,
+            wal=self.wal,
+            writer=self._writer,
+            applied=lambda: self._applied,
+            wake=self._wake_pump,
+            steps=self.steps,
+            emit=self._emit,
+        )
+
+    def _make_installer(self) -> Installer:
+        return Installer(
+            store=self._store,
+            transport=self._transport,
+            status=self._core.status,
+            arrived=self._take_arrived,
+            steps=self.steps,
+            emit=self._emit,
+        )
 
     # ---------------------------------------------------------------- for services
 
@@ -342,7 +348,7 @@ class Node:
         for message in inbox:
             if isinstance(message, ForwardProposals):
                 self._core.step(self._only_commands(message))
-            elif isinstance(message, InstallSnapshot) and self._needs_file(message):
+            elif isinstance(message, InstallSnapshot) and needs_file(self._core.status(), message):
                 self._installer.offer(message)
             else:
                 self._core.step(message)
@@ -420,15 +426,6 @@ class Node:
             self._recovered.set()
 
     # ---------------------------------------------------------------- a leader's snapshot
-
-    def _needs_file(self, message: InstallSnapshot) -> bool:
-        """Whether the core would take the snapshot (§5.3); otherwise it answers without the file."""
-        status, snapshot = self._core.status(), message.snapshot
-        return (
-            message.term >= status.term
-            and snapshot.index > status.commit_index
-            and status.log.term(snapshot.index) != snapshot.term
-        )
 
     def _take_arrived(self, arrived: Arrived) -> None:
         """Take a snapshot that is here, for the next turn of the pump."""

@@ -43,16 +43,17 @@ class Quota:
         raise QuotaExceeded
 
     async def watch(self) -> None:
-        """Raise the alarm when applied writes pass the limit; runs as long as the node does.
+        """Raise the alarm when what was applied passes the limit; runs as long as the node does.
 
-        Only after new writes, so that an alarm cleared by hand stays clear until somebody writes.
+        Only after new puts or txns, so that an alarm cleared by hand stays clear until somebody writes.
         """
-        seen = self._machine.growing
+        seen = self._machine.store.writes
         while self._limit >= 0:
             await asyncio.sleep(WATCH_SECONDS)
-            if self._machine.growing != seen and self._machine.store.size_bytes >= self._limit:
+            store = self._machine.store
+            if store.writes != seen and store.size_bytes >= self._limit:
                 await self._raise_alarm()
-            seen = self._machine.growing
+            seen = store.writes
 
     async def _raise_alarm(self) -> None:
         """Raise the alarm once, however many ask; without a leader nobody can, and writes fail anyway."""

@@ -120,9 +120,9 @@ class Running:
         """Whether the node has stopped by itself."""
         return self._task.done()
 
-    async def wait(self) -> None:
-        """Wait until the node has stopped by itself."""
-        await asyncio.wait({self._task})
+    def reason(self) -> BaseException | None:
+        """Return why the node stopped; None where it was told to."""
+        return None if self._task.cancelled() else self._task.exception()
 
     async def end(self) -> None:
         """Cancel the node's tasks, as the end of its process would."""

@@ -25,6 +25,7 @@ class SimulatedCluster(LoopbackCluster):
         running = self.running.pop(member)
         with suppress(DiskCrashed):
             await running.end()
+        running.reason()  # it is known
 
     def used(self, member: int) -> int:
         """Return the bytes that the files of a member's disk take."""
