@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from raftkv.errors import ConfigError, SnapshotDamaged
+from raftkv.errors import BackupNotSealed, ConfigError, SnapshotDamaged
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import Membership, encode_members
@@ -81,17 +81,15 @@ def read_backup(path: Path, take: Callable[[Block], object]) -> Backup:
 def load_backup(path: Path, *, skip_hash_check: bool = False) -> Machine:
     """Return a state machine with a backup's content.
 
-    Raises what ``read_backup`` does, SnapshotDamaged also for a missing seal unless
-    ``skip_hash_check``, and PeerProtocolError for content that no snapshot of this version holds.
+    Raises what ``read_backup`` does, BackupNotSealed for a missing seal unless ``skip_hash_check``, and
+    PeerProtocolError for content that no snapshot of this version holds.
     """
     loader = MachineLoader()
     backup = read_backup(path, lambda block: loader.add(*block))
     if not (backup.sealed or skip_hash_check):
-        raise SnapshotDamaged(
-            str(path),
-            backup.size,
-            "the SHA-256 at its end is missing (for a file copied from a member's folder, "
-            "which has none, use --skip-hash-check)",
+        raise BackupNotSealed(
+            f"{path}: the SHA-256 at its end is missing. It was cut short, or copied from a member's folder: "
+            f"such a file has none and is taken with --skip-hash-check"
         )
     while loader.finish_step():
         continue

@@ -20,6 +20,7 @@
     │   ├── NoSpace
     │   ├── DataDirInUse
     │   ├── DataDirMismatch
+    │   ├── BackupNotSealed
     │   └── FormatTooNew
     ├── PeerProtocolError           a peer sent what no peer of this cluster and version sends
     ├── PeerUnavailable             a peer did not answer a request; later it may
@@ -119,6 +120,10 @@ class DataDirInUse(StorageError):
 
 class DataDirMismatch(StorageError):
     """The data folder belongs to another member or to another cluster."""
+
+
+class BackupNotSealed(StorageError):
+    """A backup file lacks the checksum at its end: it was cut short there, or is no backup but a snapshot."""
 
 
 class FormatTooNew(StorageError):
