@@ -15,6 +15,7 @@ from raftkv.errors import (
     NoSpace,
     PeerProtocolError,
     PeerUnavailable,
+    RaftKvError,
     SnapshotDamaged,
     SnapshotGone,
 )
@@ -50,7 +51,7 @@ class Arrived(NamedTuple):
     loader: MachineLoader
 
 
-class _Superseded(Exception):
+class _Superseded(RaftKvError):
     """The offer is of no use any more."""
 
 
@@ -64,14 +65,16 @@ class Installer:
         transport: Transport,
         status: Callable[[], Status],
         arrived: Callable[[Arrived], None],
+        discard: Callable[[MachineLoader], None],
         steps: Steps,
         emit: Emit,
     ) -> None:
-        """Begin without an offer; ``status()`` is the core's."""
+        """Begin without an offer; ``status()`` is the core's, ``discard`` frees what a loader holds."""
         self._store = store
         self._transport = transport
         self._status = status
         self._arrived = arrived
+        self._discard = discard
         self._steps = steps
         self._emit = emit
         self._offer: InstallSnapshot | None = None
@@ -145,15 +148,19 @@ class Installer:
     async def _bring(self, offer: InstallSnapshot) -> Arrived:
         """Fetch, check and load; raises _Superseded as soon as that is of no use."""
         incoming = await self._fetch(offer)
+        loader = MachineLoader()
         try:
-            loader = await self._load(offer, incoming)
-        except (PeerProtocolError, FormatTooNew):
-            await self._store.discard(incoming)
+            await self._load(loader, offer, incoming)
+            await incoming.finish()
+            self._check(offer)
+            ref = await self._store.publish(incoming)
+        except RaftKvError as error:
+            self._discard(loader)
+            if isinstance(error, PeerProtocolError | FormatTooNew):
+                await self._store.discard(incoming)
             raise
-        await incoming.finish()
-        self._check(offer)
         self._from = self._incoming = None
-        return Arrived(offer, await self._store.publish(incoming), loader)
+        return Arrived(offer, ref, loader)
 
     async def _fetch(self, offer: InstallSnapshot) -> IncomingSnapshot:
         """Fetch what is still missing of the file."""
@@ -178,9 +185,8 @@ class Installer:
         snapshot = offer.snapshot
         return await self._transport.fetch_snapshot(offer.source, snapshot.index, snapshot.term, offset)
 
-    async def _load(self, offer: InstallSnapshot, incoming: IncomingSnapshot) -> MachineLoader:
+    async def _load(self, loader: MachineLoader, offer: InstallSnapshot, incoming: IncomingSnapshot) -> None:
         """Load a file that is complete, checking it on the way, in slices."""
-        loader = MachineLoader()
         with collector.set_aside():
             async with aclosing(incoming.blocks()) as blocks:
                 async for block in blocks:
@@ -190,7 +196,6 @@ class Installer:
                 self._check(offer)
         if loader.content.applied_index > offer.snapshot.index:
             raise PeerProtocolError(f"a snapshot at {offer.snapshot.index} with later content")
-        return loader
 
     async def _slice(self, step: Callable[[], bool | None]) -> bool | None:
         """Do one step of loading, then let others run."""

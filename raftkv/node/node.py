@@ -26,6 +26,7 @@ from raftkv.errors import (
     TooManyRequests,
 )
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
+from raftkv.mvcc.loading import MachineLoader
 from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
@@ -118,6 +119,7 @@ class Node:
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
         self._compacting = asyncio.Event()
+        self._discarded: list[MachineLoader] = []
         self._applied = restored.snapshot or Snapshot(0, 0, Configuration(()))
         self._arrived: Arrived | None = None
         self._stepped: Arrived | None = None
@@ -155,6 +157,7 @@ class Node:
             transport=self._transport,
             status=self._core.status,
             arrived=self._take_arrived,
+            discard=self._discard,
             steps=self.steps,
             emit=self._emit,
         )
@@ -444,6 +447,7 @@ class Node:
         """Forget a snapshot that the core did not take: the log caught up with it, or the term is over."""
         if arrived is not None:
             self._store.give_up(arrived.ref)
+            self._discard(arrived.loader)
             self._snapshotter.clean_up()
 
     def _install(self, write: Write) -> None:
@@ -453,6 +457,7 @@ class Node:
         snapshot = arrived.message.snapshot
         assert write.snapshot == snapshot == arrived.ref.snapshot, f"{arrived.ref} for {write.snapshot}"
         self.machine.adopt(arrived.loader)
+        self._discard(arrived.loader)
         self._applied = snapshot
         self._snapshotter.replaced(arrived.ref)
         self._replaced_by = write.number
@@ -546,15 +551,25 @@ class Node:
         self._core.tick(passed)
 
     async def _compact(self) -> None:
-        """Remove in slices what a compaction let go."""
+        """Remove in slices what a compaction let go, and content that a snapshot replaced."""
         while True:
             await self._compacting.wait()
             self._compacting.clear()
             more = True
             while more:
                 with self.steps.timed("compaction"):
-                    more = self.machine.store.compact_step(COMPACT_SLICE)
+                    more = self._remove_some()
                 await asyncio.sleep(COMPACT_PAUSE)
+
+    def _remove_some(self) -> bool:
+        if self._discarded and not self._discarded[0].discard_step():
+            del self._discarded[0]
+        return self.machine.store.compact_step(COMPACT_SLICE) or bool(self._discarded)
+
+    def _discard(self, loader: MachineLoader) -> None:
+        """Free what a loader holds, bit by bit: a million keys at once take half a second."""
+        self._discarded.append(loader)
+        self._compacting.set()
 
     async def _watch_quota(self) -> None:
         await self.recovered()

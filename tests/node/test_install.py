@@ -333,6 +333,19 @@ async def test_a_leader_that_restarts_in_the_middle_is_no_obstacle(tmp_path: Pat
         assert installed(cluster, follower)
 
 
+async def test_the_replaced_content_is_freed_bit_by_bit(tmp_path: Path) -> None:
+    async with cluster_of(tmp_path) as cluster:
+        _, follower = await leave_behind(cluster)
+        node = await cluster.start(follower)
+        old = node.machine.store
+        while not installed(cluster, follower):
+            await asyncio.sleep(0.001)
+        while node._discarded:
+            await asyncio.sleep(0.001)
+        assert node.machine.store is not old
+        assert list(old.table.walk(b"", None)) == []
+
+
 async def test_an_install_while_the_own_snapshot_is_made_drops_the_own(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as cluster:
         _, follower = await leave_behind(cluster)
