@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.errors import PeerUnavailable
+from raftkv.errors import PeerUnavailable, StorageError
 from raftkv.node import installer, snapshot_store
 from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
@@ -14,6 +14,7 @@ from raftkv.storage.wal import Wal
 from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotInstalled
 from tests.node.loopback import LoopbackCluster
+from tests.node.simulated import SimulatedCluster
 from tests.node.test_snapshots import flip, names, put_many, snapshot_names, values
 
 CHUNK = 4096
@@ -224,6 +225,39 @@ async def test_an_arriving_file_goes_when_the_log_catches_up_without_it(tmp_path
             await asyncio.sleep(0.001)
         node._installer._status, held = status, False
         await assert_equal(cluster)
+
+
+async def test_without_room_for_the_file_the_follower_goes_on_and_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(installer, "FULL_SECONDS", 0.01)
+    async with SimulatedCluster(snapshot_count=20) as cluster:
+        _, follower = await leave_behind(cluster)
+        disk = cluster.disks[follower]
+        await cluster.start(follower)
+        disk.capacity = cluster.used(follower) + 3 * CHUNK
+        while not failed(cluster, follower):
+            await asyncio.sleep(0.001)
+        assert "no room" in failed(cluster, follower)[0].reason
+        assert not cluster.running[follower].ended
+        assert not [path for path in disk.names if path.endswith(".part")]
+        disk.capacity = None
+        await assert_equal(cluster)
+        assert len(installed(cluster, follower)) == 1
+
+
+@pytest.mark.parametrize("action", ["create", "write", "sync", "rename"])
+async def test_a_failing_disk_ends_a_follower_in_the_middle_of_an_install(action: str) -> None:
+    async with SimulatedCluster(snapshot_count=20) as cluster:
+        _, follower = await leave_behind(cluster)
+        fault = StorageError(f"{action} failed: input/output error")
+        cluster.disks[follower].fail_next(action, fault, ".part")
+        await cluster.start(follower)
+        while not cluster.running[follower].ended:
+            await asyncio.sleep(0.001)
+        reason = cluster.running[follower].reason()
+        assert isinstance(reason, ExceptionGroup)
+        assert reason.exceptions == (fault,)
 
 
 async def test_a_chunk_of_another_file_is_not_mixed_in(tmp_path: Path) -> None:
