@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.errors import PeerUnavailable, StorageError
+from raftkv.errors import PeerUnavailable, RequestTimedOut, StorageError
 from raftkv.node import installer, snapshot_store
-from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
-from raftkv.schema.messages import CompactionRequest, PutRequest
+from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
 from raftkv.storage.wal import Wal
 from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotInstalled
@@ -30,6 +29,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cluster_of(tmp_path: Path, size: int = 3) -> LoopbackCluster:
     return LoopbackCluster(tmp_path, size, snapshot_count=20)
+
+
+async def cut_log(cluster: LoopbackCluster, member: int) -> None:
+    """Take a snapshot and keep no entry before it."""
+    node = cluster.node(member)
+    await node.snapshot_now()
+    snapshot = node.status().snapshot
+    assert snapshot is not None
+    node._core.compacted(snapshot, snapshot.index + 1)
 
 
 async def leave_behind(cluster: LoopbackCluster, count: int = 300) -> tuple[int, int]:
@@ -434,12 +442,33 @@ async def test_reads_and_watchers_of_the_old_store_are_not_served_the_new_one(tm
         assert values(node).keys() >= {b"k%d" % i for i in range(300)}
 
 
-async def test_a_request_that_waits_while_a_snapshot_covers_it_is_answered_as_unknown_or_done(
-    tmp_path: Path,
-) -> None:
+async def test_a_request_that_a_snapshot_covers_is_soon_answered_as_unknown(tmp_path: Path) -> None:
+    """It happened, but what came of it is not in the snapshot; it happened only once."""
+    async with cluster_of(tmp_path) as cluster:
+        leader = await cluster.leader()
+        await cluster.converged()
+        follower = next(m for m in cluster.ids if m != leader)
+        node = cluster.node(follower)
+        cluster.network.cut |= {(member, follower) for member in cluster.ids}
+        put = asyncio.create_task(node.propose(PutRequest(key=b"covered", value=b"v")))
+        while b"covered" not in values(cluster.node(leader)):
+            await asyncio.sleep(0.001)
+        for member in cluster.ids:
+            if member != follower:
+                await cut_log(cluster, member)
+        cluster.network.heal()
+        with pytest.raises(RequestTimedOut, match="outcome no longer known"):
+            await put
+        assert installed(cluster, follower)
+        await assert_equal(cluster)
+        (kv,) = node.machine.store.range(RangeRequest(key=b"covered")).kvs
+        assert kv.version == 1
+
+
+async def test_a_follower_that_installs_takes_requests(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as cluster:
         _, follower = await leave_behind(cluster)
-        node: Node = await cluster.start(follower)
+        node = await cluster.start(follower)
         response = await node.propose(PutRequest(key=b"asked early", value=b"v"))
         assert values(node)[b"asked early"] == b"v"
         assert response.header.revision > 300
