@@ -1,6 +1,7 @@
 """A leader's snapshot on a member that is too far behind: it arrives whole, or is brought again."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from raftkv.errors import PeerUnavailable, RequestTimedOut, StorageError
 from raftkv.node import installer, snapshot_store
 from raftkv.node.transport import SnapshotChunk
+from raftkv.raft import Write
 from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
+from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Wal
 from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotInstalled
@@ -46,6 +49,7 @@ async def leave_behind(cluster: LoopbackCluster, count: int = 300) -> tuple[int,
     follower = next(m for m in cluster.ids if m != leader)
     await put_many(cluster.node(leader), 10, prefix=b"before")
     await cluster.converged()
+    await cluster.node(follower).snapshot_now()
     last = cluster.node(follower).status().log.last_index
     await cluster.stop(follower)
     await put_many(cluster.node(leader), count, size=200)
@@ -115,6 +119,32 @@ async def test_files_that_the_installed_snapshot_replaced_go(tmp_path: Path) -> 
         while any(int(name[:16], 16) < event.snapshot_index for name in snapshot_names(cluster, follower)):
             await asyncio.sleep(0.001)
         assert all(ref.snapshot.index >= event.snapshot_index for ref in node._store.kept)
+
+
+async def test_files_that_the_log_still_names_stay_until_it_has_forgotten_them(tmp_path: Path) -> None:
+    """A crash before the log's new beginning is durable finds the old snapshot."""
+    async with cluster_of(tmp_path) as cluster:
+        _, follower = await leave_behind(cluster)
+        (old,) = snapshot_names(cluster, follower)
+        node = await cluster.start(follower)
+        save, go_on = node.wal.save, asyncio.Event()
+
+        async def held_up(writes: Sequence[Write], refs: Sequence[SnapshotRef] = ()) -> None:
+            if any(write.snapshot is not None for write in writes):
+                await go_on.wait()
+            await save(writes, refs)
+
+        node.wal.save = held_up  # type: ignore[method-assign]
+        while not installed(cluster, follower):
+            await asyncio.sleep(0.001)
+        node._snapshotter.clean_up()
+        await node._store.prune([])
+        await asyncio.sleep(0.05)
+        assert old in snapshot_names(cluster, follower)
+        go_on.set()
+        while old in snapshot_names(cluster, follower):
+            await asyncio.sleep(0.001)
+        await assert_equal(cluster)
 
 
 async def test_an_empty_follower_gets_everything(tmp_path: Path) -> None:
