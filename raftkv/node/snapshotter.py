@@ -201,7 +201,7 @@ class Snapshotter:
     async def _take(self) -> None:
         """Make a snapshot, unless there is one of this place or the log is replaced meanwhile."""
         newest, replacements = self._store.newest, self._store.replacements
-        if newest is not None and newest.snapshot.index == self._applied().index:
+        if self._applied().index == (newest.snapshot.index if newest is not None else 0):
             return
         dump = await self._dump()
         if self._store.replacements != replacements:
