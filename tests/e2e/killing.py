@@ -274,6 +274,12 @@ def run(folder: Path, restarts: int, seed: int, say: Callable[[str], object]) ->
         processes.end()
 
 
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--restarts", type=int, default=100, help="restarts of members (default %(default)s)")
@@ -288,13 +294,13 @@ def main() -> int:
     processes_folder.mkdir()
     begin, found = now(), ["it did not end"]
     try:
-        found = run(processes_folder, options.restarts, options.seed, print)
+        found = run(processes_folder, options.restarts, options.seed, say)
     finally:
         if found and options.keep:
-            print(f"kept: {folder}")
+            say(f"kept: {folder}")
         else:
             shutil.rmtree(folder)
-    print(f"seed {options.seed}, {now() - begin:.0f} s: {'nothing wrong' if not found else shown(found)}")
+    say(f"seed {options.seed}, {now() - begin:.0f} s: {'nothing wrong' if not found else shown(found)}")
     return 1 if found else 0
 
 

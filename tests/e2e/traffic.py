@@ -149,10 +149,10 @@ class _Client:
             "compare": [{"key": b64(counter), "target": "MOD", "mod_revision": str(seen)}],
             "success": [_put_op(counter, str(number)), _put_op(receipt, f"{counter}:{number}")],
         }
-        await self._send("raise", receipt, f"{counter}:{number}", "/v3/kv/txn", body, number)
+        await self._send("raise", receipt, f"{counter}:{number}", "/v3/kv/txn", body, number=number)
 
     async def _send(
-        self, kind: str, key: str, value: str, path: str, body: dict[str, Any], number: int = 0
+        self, kind: str, key: str, value: str, path: str, body: dict[str, Any], *, number: int = 0
     ) -> dict[str, Any] | None:
         """Send once and note it; return the answer if there was a good one."""
         member, started = self._clients.pick(self._rng), now()

@@ -94,7 +94,7 @@ def wrong_counters(attempts: Sequence[Attempt], content: Content) -> list[str]:
         )
         stands = int(content[counter].value) if counter in content else 0
         version = content[counter].version if counter in content else 0
-        if not numbers == list(range(1, stands + 1)) or version != stands:
+        if numbers != list(range(1, stands + 1)) or version != stands:
             found.append(f"{counter} stands at {stands} (version {version}), its receipts at {numbers[-5:]}")
     for attempt in attempts:
         if attempt.kind == "raise":
