@@ -158,7 +158,7 @@ def sizes(keys: int) -> list[int]:
 
 
 def loop_of(member: Member) -> dict[str, Any]:
-    """How long the steps of a raftkv member's event loop took, since it started."""
+    """Return how long the steps of a raftkv member's event loop took, and its garbage collections."""
     counters = member.counters()
     steps: dict[str, int] = counters["steps"]
     bounds = list(steps)
@@ -167,13 +167,12 @@ def loop_of(member: Member) -> dict[str, Any]:
         for b in SLOW_STEPS
     }
     longest = counters["longest_step"]
-    collections = {name: value for name, value in counters.items() if name.startswith("gc")}
     return {
         "steps": sum(steps.values()),
         **over,
         "longest_ms": longest["seconds"] * 1000,
         "longest": longest["name"],
-        **collections,
+        **member.collector_pauses(),
     }
 
 

@@ -132,9 +132,12 @@ def join(part: dict[str, Any]) -> Iterator[str]:
 
 def loop_text(loop: dict[str, Any]) -> str:
     over = ", ".join(f"{loop[name]} {name.replace('_', ' ')}" for name in loop if name.startswith("over_"))
-    collections = "".join(f"; {name}: {value}" for name, value in loop.items() if name.startswith("gc"))
     longest = f"the longest {loop['longest_ms']:.1f} ms ({loop['longest']})"
-    return f"{loop['steps']:,} steps of the event loop, {over}, {longest}{collections}"
+    collections = ", ".join(
+        f"generation {g} {loop[f'gc_{g}']} times (longest {loop[f'gc_{g}_longest_ms']:.1f} ms)"
+        for g in (1, 2)
+    )
+    return f"{loop['steps']:,} steps of the event loop, {over}, {longest}; collections of {collections}"
 
 
 def header(*names: str) -> Iterator[str]:

