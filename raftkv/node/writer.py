@@ -3,17 +3,38 @@
 The order is what safety rests on: a Write's ``after`` leaves, and the core hears ``persisted``, only
 when the Write and all before it are durable. A failed save is fatal and ends the node; what was not
 acknowledged by then never is.
+
+While entries wait for room on a full disk, a member must still take part in elections. So its newest term
+and vote are saved ahead of the entries, in the room reserved for them, and everything leaves that asserts
+no more than these: all but the acknowledgement of entries or of a snapshot.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from raftkv.errors import NoSpace
 from raftkv.raft import Message, Write
+from raftkv.raft.messages import AppendEntriesReply
+from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Wal
 
 RETRY_SECONDS = 0.5
 """Between two looks for room on a full disk."""
+
+
+class _Save(NamedTuple):
+    """A Write, and the file of the snapshot in it."""
+
+    write: Write
+    ref: SnapshotRef | None
+
+
+class _Mark(NamedTuple):
+    """Snapshots that are to count; ``done`` once they do."""
+
+    kept: Sequence[SnapshotRef]
+    done: asyncio.Future[None]
 
 
 class Writer:
@@ -28,13 +49,24 @@ class Writer:
         self._wal = wal
         self._send = send
         self._persisted = persisted
-        self._queue: list[Write] = []
+        self._queue: list[_Save | _Mark] = []
         self._wake = asyncio.Event()
 
-    def submit(self, write: Write) -> None:
-        """Queue a Write; never waits."""
-        self._queue.append(write)
+    def submit(self, write: Write, ref: SnapshotRef | None = None) -> None:
+        """Queue a Write; never waits. ``ref``: the file of its snapshot, durable with its name."""
+        assert (ref and ref.snapshot) == write.snapshot, f"{ref} for {write.snapshot}"
+        self._queue.append(_Save(write, ref))
         self._wake.set()
+
+    async def mark(self, kept: Sequence[SnapshotRef]) -> None:
+        """Let exactly the snapshots ``kept`` count (see ``Wal.mark``), after all Writes submitted before.
+
+        Returns once that is durable.
+        """
+        done = asyncio.get_running_loop().create_future()
+        self._queue.append(_Mark(kept, done))
+        self._wake.set()
+        await done
 
     async def run(self) -> None:
         """Save batches until cancelled. Raises StorageError when the disk fails."""
@@ -42,17 +74,76 @@ class Writer:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                batch, self._queue = self._queue, []
-                await self._save(batch)
-                for write in batch:
-                    self._send(write.after)
-                self._persisted(batch[-1].number)
+                try:
+                    await self._save_next()
+                except NoSpace:
+                    await self._wait_for_room()
 
-    async def _save(self, batch: list[Write]) -> None:
-        """Save a batch, waiting for room where there is none: nothing was promised on it yet."""
+    async def _save_next(self) -> None:
+        """Make durable what is first in the queue. Raises NoSpace: then nothing of it was promised yet."""
+        head = self._queue[0]
+        if isinstance(head, _Mark):
+            await self._mark(head)
+            return
+        batch: list[_Save] = []
+        for step in self._queue:
+            if isinstance(step, _Mark):
+                break
+            batch.append(step)
+        refs = [step.ref for step in batch if step.ref is not None]
+        await self._wal.save([step.write for step in batch], refs)
+        del self._queue[: len(batch)]
+        for step in batch:
+            self._send(step.write.after)
+        self._persisted(batch[-1].write.number)
+
+    async def _mark(self, mark: _Mark) -> None:
+        await self._wal.mark(mark.kept)
+        self._queue.remove(mark)
+        if not mark.done.done():
+            mark.done.set_result(None)
+
+    async def _wait_for_room(self) -> None:
+        """Wait until it is time to look for room again; meanwhile carry out what needs little or none."""
+        deadline = asyncio.get_running_loop().time() + RETRY_SECONDS
         while True:
+            await self._go_ahead()
             try:
-                return await self._wal.save(batch)
-            except NoSpace:
-                await asyncio.sleep(RETRY_SECONDS)
-                await self._wal.reserve()
+                async with asyncio.timeout_at(deadline):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+            self._wake.clear()
+
+    async def _go_ahead(self) -> None:
+        """Save marks, term and vote ahead of the Writes that wait, and send what asserts no more."""
+        try:
+            for mark in self._marks_ahead():
+                await self._mark(mark)
+            waiting = list(self._queue)
+            states = [step.write.hard_state for step in waiting if isinstance(step, _Save)]
+            newest = next((state for state in reversed(states) if state is not None), self._wal.hard_state)
+            await self._wal.save_vote(newest.term, newest.vote)
+        except NoSpace:
+            return  # the reserve is used up too
+        for position, step in enumerate(waiting):
+            if isinstance(step, _Save):
+                after = step.write.after
+                self._send([message for message in after if not _asserts_log(message)])
+                held = tuple(message for message in after if _asserts_log(message))
+                self._queue[position] = step._replace(write=step.write._replace(after=held))
+
+    def _marks_ahead(self) -> list[_Mark]:
+        """Return the marks that Writes in front of them do not concern: all before a new beginning."""
+        marks: list[_Mark] = []
+        for step in self._queue:
+            if isinstance(step, _Mark):
+                marks.append(step)
+            elif step.write.snapshot is not None:
+                break
+        return marks
+
+
+def _asserts_log(message: Message) -> bool:
+    """Whether a message says more of its sender's disk than term and vote (thesis §3.8, §10.2.1)."""
+    return isinstance(message, AppendEntriesReply) and message.success

@@ -9,21 +9,33 @@ the log's *marker*, eight random bytes fixed when the log was created: a reader 
 later batches by it, and no value that a client stores can pass for a batch.
 """
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
 from raftkv.errors import FormatTooNew, StorageError
-from raftkv.raft.types import Entry, HardState
+from raftkv.raft.types import Configuration, Entry, HardState, Snapshot
+from raftkv.storage.snapshot_format import SnapshotRef
 
 FORMAT_VERSION = 1
 MAGIC = b"raftkvwl"
 MARKER_BYTES = 8
 
-ENTRY = 1
-TRUNCATE = 2
-BOOT = 3
+CHECKSUM_BYTES = 32
+
+
+class RecordType(IntEnum):
+    """The first byte of a record; the numbers never change their meaning."""
+
+    ENTRY = 1
+    TRUNCATE = 2
+    BOOT = 3
+    SNAPSHOTS = 4
+    CHECKPOINT = 5
+
 
 _PRELUDE = Struct("<8sII")  # magic, CRC, length of the whole header
 _SEGMENT = Struct("<IIQQQI8sQQH")  # version, flags, sequence ... length of the name
@@ -34,6 +46,7 @@ _ENTRY = Struct("<BBHIQQ")
 _PAIR = Struct("<QQ")
 _NUMBER = Struct("<BBHIQ")
 _U64 = Struct("<Q")
+_REF = Struct("<QQQ32sIII")  # index, term, size, checksum, how many voters, learners, removed
 
 BATCH_HEADER_BYTES = _CHECKED_FROM + _BATCH_CHECKED.size
 MAX_PAYLOAD_BYTES = 0xFFFF_FFFF
@@ -89,20 +102,41 @@ class Batch(NamedTuple):
     records_checksum: int
 
 
-class Replay:
-    """The log as built up by its records: what survives of everything that was ever saved."""
+class Truncate(NamedTuple):
+    """Every entry from ``from_index`` on is forgotten."""
 
-    def __init__(self) -> None:
-        self.boot = 0
-        self.hard_state = HardState()
-        self.entries: list[Entry] = []
+    from_index: int
 
-    def truncate(self, index: int) -> None:
-        """Forget every entry from ``index`` on."""
-        if not 1 <= index <= len(self.entries) + 1:
-            msg = f"truncation at index {index}, the log ends at {len(self.entries)}"
-            raise BadFrame(msg)
-        del self.entries[index - 1 :]
+
+class Boot(NamedTuple):
+    """The log was opened for the ``number``-th time."""
+
+    number: int
+
+
+class Snapshots(NamedTuple):
+    """The snapshots that count from now on, oldest first; all others don't.
+
+    ``reset``: the log is forgotten and begins anew after the newest of them.
+    """
+
+    refs: tuple[SnapshotRef, ...]
+    reset: bool
+
+
+class Checkpoint(NamedTuple):
+    """What a reader knows that has read all segments before this one: reading may begin here.
+
+    ``boot``: number of the last start. ``last_index``: that of the last entry. ``refs``: the snapshots
+    that count, oldest first.
+    """
+
+    boot: int
+    last_index: int
+    refs: tuple[SnapshotRef, ...]
+
+
+Record = Entry | Truncate | Boot | Snapshots | Checkpoint
 
 
 def encode_segment_header(header: SegmentHeader) -> bytes:
@@ -162,18 +196,40 @@ def _segment_fields(data: bytes, length: int) -> SegmentHeader:
 def encode_entries(entries: Iterable[Entry], records: list[bytes]) -> None:
     """Append one record for each entry to ``records``."""
     for term, index, kind, data in entries:
-        records.append(_ENTRY.pack(ENTRY, kind, 0, 16 + len(data), term, index))
+        records.append(_ENTRY.pack(RecordType.ENTRY, kind, 0, 16 + len(data), term, index))
         records.append(data)
 
 
 def encode_truncate(index: int) -> bytes:
     """Return the record that forgets every entry from ``index`` on."""
-    return _NUMBER.pack(TRUNCATE, 0, 0, 8, index)
+    return _NUMBER.pack(RecordType.TRUNCATE, 0, 0, 8, index)
 
 
 def encode_boot(boot: int) -> bytes:
     """Return the record of the ``boot``-th opening of the log."""
-    return _NUMBER.pack(BOOT, 0, 0, 8, boot)
+    return _NUMBER.pack(RecordType.BOOT, 0, 0, 8, boot)
+
+
+def encode_snapshots(refs: Sequence[SnapshotRef], *, reset: bool) -> bytes:
+    """Return the record that says which snapshots count; see ``Snapshots``."""
+    body = _encode_refs(refs)
+    return _RECORD.pack(RecordType.SNAPSHOTS, reset, 0, len(body)) + body
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Return the record with which every segment but the first begins."""
+    body = _PAIR.pack(checkpoint.boot, checkpoint.last_index) + _encode_refs(checkpoint.refs)
+    return _RECORD.pack(RecordType.CHECKPOINT, 0, 0, len(body)) + body
+
+
+def _encode_refs(refs: Sequence[SnapshotRef]) -> bytes:
+    parts: list[bytes] = []
+    for (index, term, configuration), size, checksum in refs:
+        assert len(checksum) == CHECKSUM_BYTES, f"a checksum of {len(checksum)} bytes"
+        counts = [len(group) for group in configuration]
+        parts.append(_REF.pack(index, term, size, checksum, *counts))
+        parts.extend(struct.pack(f"<{len(group)}Q", *group) for group in configuration)
+    return b"".join(parts)
 
 
 def encode_batch(marker: bytes, header: BatchHeader, payload: bytes) -> tuple[bytes, int]:
@@ -212,8 +268,8 @@ def decode_batch(data: bytes, offset: int, marker: bytes) -> Batch:
     return batch
 
 
-def replay_batch(data: bytes, batch: Batch, replay: Replay) -> None:
-    """Carry out the records of a verified batch.
+def decode_records(data: bytes, batch: Batch) -> Iterator[Record]:
+    """Yield the records of a verified batch.
 
     Raises ``BadFrame`` when they make no sense (the checksum is right, so it is no torn write) and
     ``FormatTooNew`` for a record type of a later version.
@@ -227,25 +283,41 @@ def replay_batch(data: bytes, batch: Batch, replay: Replay) -> None:
         offset = body + length
         if offset > end:
             raise BadFrame("a record is cut off")
-        if record_type == ENTRY and length >= _PAIR.size:
+        if record_type == RecordType.ENTRY and length >= _PAIR.size:
             term, index = _PAIR.unpack_from(data, body)
-            if index != len(replay.entries) + 1:
-                raise BadFrame(f"entry {index} follows entry {len(replay.entries)}")
-            replay.entries.append(Entry(term, index, kind, data[body + _PAIR.size : offset]))
+            yield Entry(term, index, kind, data[body + _PAIR.size : offset])
         else:
-            _replay_rare(record_type, data[body:offset], replay)
-    replay.hard_state = batch.header.hard_state
+            yield _decode_rare(record_type, kind, data[body:offset])
 
 
-def _replay_rare(record_type: int, body: bytes, replay: Replay) -> None:
-    if record_type not in (ENTRY, TRUNCATE, BOOT):
+def _decode_rare(record_type: int, kind: int, body: bytes) -> Record:
+    match record_type:
+        case RecordType.TRUNCATE if len(body) == _U64.size:
+            return Truncate(*_U64.unpack(body))
+        case RecordType.BOOT if len(body) == _U64.size:
+            return Boot(*_U64.unpack(body))
+        case RecordType.SNAPSHOTS if kind in (0, 1):
+            return Snapshots(_decode_refs(body, 0), reset=kind == 1)
+        case RecordType.CHECKPOINT if len(body) >= _PAIR.size:
+            boot, last_index = _PAIR.unpack_from(body)
+            return Checkpoint(boot, last_index, _decode_refs(body, _PAIR.size))
+    if record_type not in set(RecordType):
         raise FormatTooNew(f"the log has a record of type {record_type}; it was written by a newer raftkv")
-    if record_type == ENTRY or len(body) != _U64.size:
-        raise BadFrame(f"a record of type {record_type} has {len(body)} bytes")
-    (value,) = _U64.unpack(body)
-    if record_type == TRUNCATE:
-        replay.truncate(value)
-    elif value != replay.boot + 1:
-        raise BadFrame(f"start {value} of the member follows start {replay.boot}")
-    else:
-        replay.boot = value
+    raise BadFrame(f"a record of type {record_type} and kind {kind} has {len(body)} bytes")
+
+
+def _decode_refs(body: bytes, offset: int) -> tuple[SnapshotRef, ...]:
+    refs: list[SnapshotRef] = []
+    while offset < len(body):
+        if len(body) - offset < _REF.size:
+            raise BadFrame("a snapshot's marker is cut off")
+        index, term, size, checksum, *counts = _REF.unpack_from(body, offset)
+        offset += _REF.size
+        groups: list[tuple[int, ...]] = []
+        for count in counts:
+            if count > (len(body) - offset) // _U64.size:
+                raise BadFrame("a snapshot's configuration is cut off")
+            groups.append(struct.unpack_from(f"<{count}Q", body, offset))
+            offset += count * _U64.size
+        refs.append(SnapshotRef(Snapshot(index, term, Configuration(*groups)), size, checksum))
+    return tuple(refs)

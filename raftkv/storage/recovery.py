@@ -7,12 +7,16 @@ What can be found behind the last good batch, and what it means:
   interrupted. It was never acknowledged. A *torn tail*, cut and reported.
 - Bytes that are no valid batch, but the header of a later batch behind them, or a later segment with
   content (both are written only once all before is durable), or the bytes are the first batch of all
-  (durable before its segment got its name): acknowledged data is damaged. The log is refused, never
-  shortened.
+  (durable before its segment got its name, or before the segment in front of it was released):
+  acknowledged data is damaged. The log is refused, never shortened.
+
+Segments are released from the first one on and one by one, so what is there has no holes; and only below
+the oldest snapshot that counts, so a log that begins later than that has lost something.
 
 Reading changes nothing on the disk; ``repair`` does, before anything else is written.
 """
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -23,13 +27,14 @@ from raftkv.storage.records import (
     Batch,
     BatchHeader,
     Metadata,
-    Replay,
+    RecordType,
     SegmentHeader,
     decode_batch,
     decode_batch_header,
+    decode_records,
     decode_segment_header,
-    replay_batch,
 )
+from raftkv.storage.replay import Replay
 from raftkv.storage.segments import DRAFT_SUFFIX, Segment, parse_segment_name, segment_name
 from raftkv.trace import TornTailCut
 
@@ -37,30 +42,35 @@ CHUNK_BYTES = 1 << 20
 NOBODY = Metadata(0, 0, "")
 
 
+Observer = Callable[[Segment, Batch, bytes], None]
+"""Called with a segment, a good batch in it and the segment's content, before the batch takes force."""
+
+
 @dataclass(slots=True)
 class Tear:
-    """Bytes ``start`` to ``end`` of a segment that are no batch."""
+    """Bytes ``start`` to ``end`` of a segment that are no batch; ``fault``: where that was seen."""
 
     segment: Segment
     start: int
     end: int
+    fault: int
     reason: str
 
     def damage(self) -> StorageCorrupt:
         """Return the refusal, for when the bytes turn out to have been durable."""
-        return StorageCorrupt(self.segment.path, self.start, self.reason)
+        return StorageCorrupt(self.segment.path, self.fault, self.reason)
 
 
 @dataclass(slots=True)
 class RecoveredLog:
     """Where reading has come to; at the end, the whole log.
 
-    ``current``: the segment that takes the next batch, its number ``number``, after the checksum
-    ``chain``. ``unused``: segments without content behind it.
+    ``segments``: those with content; the last one, ``current``, takes the next batch, its number
+    ``number``, after the checksum ``chain``. ``unused``: segments without content behind it.
     """
 
     replay: Replay = field(default_factory=Replay)
-    current: Segment | None = None
+    segments: list[Segment] = field(default_factory=list)
     unused: list[Segment] = field(default_factory=list)
     metadata: Metadata = NOBODY
     marker: bytes = b""
@@ -69,9 +79,14 @@ class RecoveredLog:
     tear: Tear | None = None
 
     @property
+    def current(self) -> Segment | None:
+        """The last segment with content."""
+        return self.segments[-1] if self.segments else None
+
+    @property
     def position(self) -> int:
         """The end of the last good batch, as a position in the log."""
-        return 0 if self.current is None else self.current.base + self.current.offset
+        return self.segments[-1].base + self.segments[-1].offset if self.segments else 0
 
 
 class _Image:
@@ -93,30 +108,40 @@ class _Image:
         return decode_batch(self.data, offset, marker)
 
 
-async def read_log(disk: Disk, directory: str, stack: AsyncExitStack) -> RecoveredLog:
-    """Read and verify every segment, and make durable what was read.
+async def read_log(
+    disk: Disk, directory: str, stack: AsyncExitStack, observe: Observer | None = None, *, sync: bool = True
+) -> RecoveredLog:
+    """Read and verify every segment, and with ``sync`` make durable what was read.
 
-    ``stack`` closes the files left open. Raises ``StorageCorrupt``, ``FormatTooNew``, ``StorageError``.
+    ``stack`` closes the files left open. ``observe`` sees each good batch. Raises ``StorageCorrupt``,
+    ``FormatTooNew``, ``StorageError``.
     """
     names = await disk.list(directory)
     sequences = [number for name in names if (number := parse_segment_name(name)) is not None]
+    if not sequences:
+        raise StorageError(f"{directory}: there is no log")
     log = RecoveredLog()
-    for expected, sequence in enumerate(sequences, start=1):
-        path = f"{directory}/{segment_name(expected)}"
+    for expected, sequence in enumerate(sequences, start=sequences[0]):
         if sequence != expected:
-            raise StorageCorrupt(path, 0, "the segment is missing")
+            raise _missing(directory, expected)
+        path = f"{directory}/{segment_name(sequence)}"
         file = await disk.open(path)
         stack.push_async_callback(file.close)
         segment = Segment(sequence, path, file, await file.size())
         image = await _read_image(segment)
-        await file.sync()  # what a killed process wrote may be in the page cache only
+        if sync:
+            await file.sync()  # what a killed process wrote may be in the page cache only
         try:
-            await _take_segment(log, segment, image)
+            await _take_segment(log, segment, image, observe)
         except FormatTooNew as error:
             raise FormatTooNew(f"{path}: {error}") from error
-    if log.current is None:
-        raise StorageError(f"{directory}: there is no log")
+    if not log.replay.is_covered:
+        raise _missing(directory, sequences[0] - 1)
     return log
+
+
+def _missing(directory: str, sequence: int) -> StorageCorrupt:
+    return StorageCorrupt(f"{directory}/{segment_name(sequence)}", 0, "the segment is missing")
 
 
 async def repair(disk: Disk, directory: str, log: RecoveredLog) -> TornTailCut | None:
@@ -143,29 +168,36 @@ async def _read_image(segment: Segment) -> _Image:
     return _Image(chunks[:used], segment.size)
 
 
-async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> None:
+async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image, observe: Observer | None) -> None:
     """Add the next segment to ``log``."""
-    if image.used_end == 0 and log.current is not None:
+    if image.used_end == 0 and segment.sequence > 1:
+        if log.current is None:  # one without content is never the first
+            raise _missing(segment.path.rpartition("/")[0], segment.sequence - 1)
         log.unused.append(segment)
         return
+    fault = 0
     try:
-        header, start = decode_segment_header(image.data)
+        header, fault = decode_segment_header(image.data)
+        _check_continuity(log, segment, header)
+        log.tear = None  # what is behind the end that the header proves was never written by a save
+        _check_first(header, image, fault)
     except BadFrame as error:
-        _take_torn_segment(log, Tear(segment, 0, image.used_end, str(error)), image)
+        _take_torn_segment(log, Tear(segment, 0, image.used_end, fault, str(error)), image)
         return
-    _check_continuity(log, segment, header)
     if log.current is not None:
         await log.current.file.close()
-    log.current, log.tear = segment, None
+    log.segments.append(segment)
     log.metadata, log.marker = header.metadata, header.marker
-    segment.base, segment.offset = header.base, start
-    _read_batches(log, segment, image)
+    log.number, log.chain = header.number, header.chain
+    segment.base, segment.offset, segment.last_index = header.base, fault, log.replay.last_index
+    _read_batches(log, segment, image, observe)
 
 
 def _take_torn_segment(log: RecoveredLog, tear: Tear, image: _Image) -> None:
-    """Take a segment without a valid header: the crash came while it was taken into use, or damage.
+    """Take a segment without a good header and first batch, which are one write.
 
-    The first segment gets its name only once its header is durable, so there it is always damage.
+    The crash came while it was taken into use, or it is damaged. In the first segment there is it is
+    always damage: they were durable before it got its name, or before the one in front was released.
     """
     if log.tear is not None:
         raise log.tear.damage()
@@ -180,6 +212,8 @@ def _check_continuity(log: RecoveredLog, segment: Segment, header: SegmentHeader
     current = log.current
     if header.sequence != segment.sequence:
         raise StorageCorrupt(segment.path, 0, f"it is segment {header.sequence} under another name")
+    if current is None and segment.sequence > 1:
+        return  # what was before it is released
     if current is not None and (header.metadata, header.marker) != (log.metadata, log.marker):
         raise StorageCorrupt(segment.path, 0, "the segment belongs to another log")
     if not log.unused and (header.base, header.number, header.chain) == (log.position, log.number, log.chain):
@@ -191,21 +225,38 @@ def _check_continuity(log: RecoveredLog, segment: Segment, header: SegmentHeader
     raise StorageCorrupt(current.path, current.offset, "batches are missing before the next segment")
 
 
-def _read_batches(log: RecoveredLog, segment: Segment, image: _Image) -> None:
+def _check_first(header: SegmentHeader, image: _Image, start: int) -> None:
+    """Check the batch that was written together with the segment's header."""
+    batch = image.batch_at(start, header.marker).header
+    if (batch.number, batch.previous, batch.durable) != (header.number, header.chain, header.base):
+        raise BadFrame("the first batch does not continue the one before")
+
+
+def _read_batches(log: RecoveredLog, segment: Segment, image: _Image, observe: Observer | None) -> None:
+    start = segment.offset
     while segment.offset < image.used_end:
         try:
             batch = image.batch_at(segment.offset, log.marker)
             _check_chain(log, batch.header)
         except BadFrame as error:
-            log.tear = Tear(segment, segment.offset, image.used_end, str(error))
-            if log.number == 1 or _proves_durable(log, image, segment.offset):
+            log.tear = Tear(segment, segment.offset, image.used_end, segment.offset, str(error))
+            if _proves_durable(log, image, segment.offset):
                 raise log.tear.damage() from error
             return
+        if observe is not None:
+            observe(segment, batch, image.data)
         try:
-            replay_batch(image.data, batch, log.replay)
+            if segment.offset == start and segment.sequence > 1:
+                _check_begin(batch, image.data)
+            log.replay.take(batch.header.hard_state, decode_records(image.data, batch))
         except BadFrame as error:
             raise StorageCorrupt(segment.path, segment.offset, str(error)) from error
         log.number, log.chain, segment.offset = log.number + 1, batch.chain, batch.end
+
+
+def _check_begin(batch: Batch, data: bytes) -> None:
+    if batch.start == batch.end or data[batch.start] != RecordType.CHECKPOINT:
+        raise BadFrame("the segment does not begin with a checkpoint")
 
 
 def _check_chain(log: RecoveredLog, header: BatchHeader) -> None:

@@ -19,7 +19,11 @@ SEQUENCE_DIGITS = 16
 
 @dataclass(slots=True)
 class Segment:
-    """An open segment. ``offset``: where the next batch goes. ``base``: its position in the log."""
+    """A segment of the log.
+
+    ``offset``: where the next batch goes. ``base``: its position in the log. ``last_index``: that of the
+    last entry before it.
+    """
 
     sequence: int
     path: str
@@ -27,6 +31,7 @@ class Segment:
     size: int
     base: int = 0
     offset: int = 0
+    last_index: int = 0
 
 
 def segment_name(sequence: int) -> str:

@@ -7,8 +7,9 @@ The two rules of this file:
 - A save whose outcome is unknown (an error, a cancellation) ends the log: every later call fails. What is
   on the disk is then found out by ``open``, never assumed.
 
-The log is read by ``open`` only; while a member runs, its entries are in memory. ``docs/formats.md`` has
-the format.
+The log is read by ``open`` only; while a member runs, its entries are in memory. A snapshot counts from
+``mark`` on, and what the oldest one that counts stands for can be given up by ``release``.
+``docs/formats.md`` has the format.
 """
 
 from collections.abc import Sequence
@@ -19,17 +20,20 @@ from typing import NamedTuple
 from raftkv.errors import NoSpace, StorageError
 from raftkv.raft.ready import Write
 from raftkv.raft.types import Entry, HardState
+from raftkv.storage.changes import Change, LogState, merge
 from raftkv.storage.disk import Disk, Lock
 from raftkv.storage.records import (
     BATCH_HEADER_BYTES,
     BatchHeader,
+    Checkpoint,
     Metadata,
     SegmentHeader,
     encode_batch,
     encode_boot,
+    encode_checkpoint,
     encode_entries,
     encode_segment_header,
-    encode_truncate,
+    encode_snapshots,
 )
 from raftkv.storage.recovery import RecoveredLog, read_log, repair
 from raftkv.storage.segments import (
@@ -38,6 +42,7 @@ from raftkv.storage.segments import (
     parse_segment_name,
     publish_segment,
 )
+from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.trace import TornTailCut
 
 SEGMENT_BYTES = 64 << 20
@@ -47,13 +52,24 @@ LOCK_NAME = "lock"
 
 
 class Recovered(NamedTuple):
-    """What was found in a log. ``boot``: how often it was opened, this time included."""
+    """What was found in a log.
+
+    ``boot``: how often it was opened, this time included. ``snapshots``: those that count, oldest first;
+    each can be gone on from. ``entries``: all that are there, following ``base_index``.
+    """
 
     metadata: Metadata
     boot: int
     hard_state: HardState
+    snapshots: tuple[SnapshotRef, ...]
+    base_index: int
     entries: list[Entry]
     torn: TornTailCut | None
+
+    def entries_after(self, index: int) -> list[Entry]:
+        """Return the entries that follow ``index``: 0 if the log is whole, else that of a snapshot."""
+        assert self.base_index <= index <= self.base_index + len(self.entries), f"{index} is not in the log"
+        return self.entries[index - self.base_index :]
 
 
 @dataclass(slots=True)
@@ -66,15 +82,6 @@ class WalCounters:
     entries: int = 0
 
 
-class _Change(NamedTuple):
-    """The merged effect of some Writes: the records, and the state once they are durable."""
-
-    records: list[bytes]
-    hard_state: HardState
-    last_index: int
-    entries: int
-
-
 class Wal:
     """One member's log. One save at a time; it belongs to whoever called ``create`` or ``open``."""
 
@@ -82,13 +89,17 @@ class Wal:
         assert log.current is not None, "a log has a segment"
         self.counters = WalCounters()
         self._lock = lock
+        self._disk = disk
+        self._directory = directory
+        self._segments = log.segments
         self._segment: Segment = log.current
         self._metadata = log.metadata
         self._marker = log.marker
         self._number = log.number
         self._chain = log.chain
-        self._hard_state = log.replay.hard_state
-        self._last_index = len(log.replay.entries)
+        replay = log.replay
+        self._state = LogState(replay.boot, replay.hard_state, replay.last_index, replay.snapshots)
+        self._floor = replay.base_index
         self._reserve = _reserve_of(segment_bytes)
         self._supply = SegmentSupply(disk, directory, segment_bytes, RETRY_SECONDS)
         self._failure: str | None = None
@@ -108,10 +119,12 @@ class Wal:
         hard_state: HardState,
         entries: Sequence[Entry],
         *,
+        snapshot: SnapshotRef | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> tuple["Wal", Recovered]:
         """Make a log that holds ``entries`` and open it for the first time; all or nothing.
 
+        With a ``snapshot``, whose file is durable, the log begins after it, and so do ``entries``.
         Raises ``StorageError`` when there is a log already, ``DataDirInUse``, ``NoSpace``.
         """
         await disk.make_directories(directory)
@@ -121,7 +134,7 @@ class Wal:
             if await cls.exists(disk, directory):
                 raise StorageError(f"{directory}: there is a log already")
             header = SegmentHeader(1, 0, 1, 0, await disk.nonce(), metadata)
-            records: list[bytes] = []
+            records = [] if snapshot is None else [encode_snapshots((snapshot,), reset=True)]
             encode_entries(entries, records)
             first = BatchHeader(1, 0, 0, hard_state)
             batch, _ = encode_batch(header.marker, first, b"".join(records))
@@ -155,12 +168,20 @@ class Wal:
         log = await read_log(disk, directory, stack)
         torn = await repair(disk, directory, log)
         replay = log.replay
-        boot = replay.boot + 1
         wal = cls(disk, directory, lock, log, segment_bytes)
         stack.push_async_callback(wal._abandon)
         await wal._start(log.unused, segment_bytes)
-        await wal._append(_Change([encode_boot(boot)], wal._hard_state, wal._last_index, 0))
-        return wal, Recovered(log.metadata, boot, replay.hard_state, replay.entries, torn)
+        boot = replay.boot + 1
+        await wal._append(Change([encode_boot(boot)], 0, wal._state._replace(boot=boot)))
+        return wal, Recovered(
+            log.metadata,
+            boot,
+            replay.hard_state,
+            replay.snapshots,
+            replay.base_index,
+            replay.entries,
+            torn,
+        )
 
     @property
     def has_room(self) -> bool:
@@ -172,20 +193,73 @@ class Wal:
         self._check_usable()
         return await self._supply.reserve()
 
-    async def save(self, writes: Sequence[Write]) -> None:
+    @property
+    def hard_state(self) -> HardState:
+        """Term and vote that are durable, and a commit index that what is durable can bear."""
+        return self._state.hard_state
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes on the disk of the segments in use; they are given up as a whole."""
+        return sum(segment.size for segment in self._segments)
+
+    async def save(self, writes: Sequence[Write], refs: Sequence[SnapshotRef] = ()) -> None:
         """Make ``writes`` durable, in order and all together, before returning.
 
         One write and one sync; nothing at all when nothing changed (a new commit hint alone waits for
-        company). Raises ``NoSpace``: nothing was written and the log goes on; any other
-        ``StorageError`` is the end of the log.
+        company). ``refs`` has the file of each Write's snapshot: durable, with its name. Raises ``NoSpace``:
+        nothing was written and the log goes on; any other ``StorageError`` is the end of the log.
         """
         self._check_usable()
         assert not self._saving, "one save at a time"
-        change = self._merge(writes)
-        if not change.records and change.hard_state[:2] == self._hard_state[:2]:
-            self._hard_state = change.hard_state
+        change = merge(self._state, writes, refs)
+        if not change.records and change.state.hard_state[:2] == self.hard_state[:2]:
+            self._state = change.state
             return
         await self._append(change)
+
+    async def save_vote(self, term: int, vote: int) -> None:
+        """Make term and vote durable ahead of Writes that wait for room; these may then go back on them.
+
+        The commit index stays: the log on the disk may still hold what a Write that waits removes. Raises as
+        ``save``.
+        """
+        self._check_usable()
+        assert not self._saving, "one save at a time"
+        assert term >= self.hard_state.term, f"term {term} after {self.hard_state}"
+        if (term, vote) != self.hard_state[:2]:
+            hard_state = HardState(term, vote, self.hard_state.commit)
+            await self._append(Change([], 0, self._state._replace(hard_state=hard_state)))
+
+    async def mark(self, kept: Sequence[SnapshotRef]) -> None:
+        """Let exactly the snapshots ``kept`` count from now on, oldest first; their files are durable.
+
+        They stand for a part of this log that is durable, and the log can be gone on from each. Takes from
+        the reserve if it must, because it is what makes room. Raises as ``save``.
+        """
+        self._check_usable()
+        assert not self._saving, "one save at a time"
+        indexes = [ref.snapshot.index for ref in kept]
+        assert indexes == sorted(set(indexes)), f"snapshots at {indexes}"
+        assert self._floor <= indexes[0], f"a snapshot at {indexes[0]}, the log begins after {self._floor}"
+        assert indexes[-1] <= self._state.last_index, f"{indexes} in a log to {self._state.last_index}"
+        state = self._state._replace(snapshots=tuple(kept))
+        await self._append(Change([encode_snapshots(kept, reset=False)], 0, state))
+
+    async def release(self, index: int) -> None:
+        """Remove the segments that hold nothing above ``index``, at most that of the oldest snapshot.
+
+        May run beside saves. Raises ``StorageError``.
+        """
+        oldest = self._state.snapshots[0].snapshot.index if self._state.snapshots else 0
+        assert index <= oldest, f"release to {index}, the oldest snapshot is at {oldest}"
+        while len(self._segments) > 1 and any(s.last_index <= index for s in self._segments[1:]):
+            self._check_open()
+            # Names are made durable one by one: else a power loss could leave a hole in the numbers.
+            await self._disk.remove(self._segments[0].path)
+            await self._disk.sync_directory(self._directory)
+            self._floor = max(self._floor, self._segments[1].last_index)
+            del self._segments[0]
 
     async def close(self) -> None:
         """End the log; may be repeated.
@@ -196,7 +270,7 @@ class Wal:
         orderly = self._failure is None and not self._saving
         try:
             if orderly and self._fits(BATCH_HEADER_BYTES, spare_room=0):
-                await self._append(_Change([], self._hard_state, self._last_index, 0))
+                await self._append(Change([], 0, self._state))
         finally:
             await self._abandon()
 
@@ -223,34 +297,16 @@ class Wal:
         if self._failure is not None:
             raise StorageError(f"{self._segment.path}: the log takes no more: {self._failure}")
 
-    def _merge(self, writes: Sequence[Write]) -> _Change:
-        records: list[bytes] = []
-        hard_state, last_index, count = self._hard_state, self._last_index, 0
-        for write in writes:
-            assert write.snapshot is None, "this log holds no snapshots"
-            hard_state = write.hard_state or hard_state
-            if write.truncate_from:
-                assert 1 <= write.truncate_from <= last_index + 1, f"{write.truncate_from} after {last_index}"
-                records.append(encode_truncate(write.truncate_from))
-                last_index = write.truncate_from - 1
-            if write.entries:
-                assert write.entries[0].index == last_index + 1, f"{write.entries[0]} after {last_index}"
-                encode_entries(write.entries, records)
-                last_index += len(write.entries)
-                count += len(write.entries)
-                assert write.entries[-1].index == last_index, "entries have consecutive indexes"
-        return _Change(records, hard_state, last_index, count)
-
     def _fits(self, size: int, spare_room: int) -> bool:
         return self._segment.offset + size + spare_room <= self._segment.size
 
-    async def _append(self, change: _Change) -> None:
+    async def _append(self, change: Change) -> None:
         """Write ``change`` as one batch, in the next segment when this one is full."""
         payload = b"".join(change.records)
         self._saving = True
         try:
-            segment, header = await self._place(BATCH_HEADER_BYTES + len(payload), change)
-            fields = BatchHeader(self._number, self._chain, self._position, change.hard_state)
+            segment, header, payload = await self._place(payload, change)
+            fields = BatchHeader(self._number, self._chain, self._position, change.state.hard_state)
             batch, chain = encode_batch(self._marker, fields, payload)
             await self._write(segment, header + batch)
         finally:
@@ -258,10 +314,10 @@ class Wal:
         full, self._segment = self._segment, segment
         self._number += 1
         self._chain = chain
-        self._hard_state = change.hard_state
-        self._last_index = change.last_index
+        self._state = change.state
         self.counters.entries += change.entries
         if full is not segment:
+            self._segments.append(segment)
             self._supply.prepare()
             await full.file.close()
 
@@ -270,15 +326,15 @@ class Wal:
         """Where the log ends; everything before is durable, because saves don't overlap."""
         return self._segment.base + self._segment.offset
 
-    async def _place(self, size: int, change: _Change) -> tuple[Segment, bytes]:
-        """Return the segment for a batch of ``size`` bytes, and the header it needs if it is a new one.
+    async def _place(self, payload: bytes, change: Change) -> tuple[Segment, bytes, bytes]:
+        """Return the segment for a batch, and if it is a new one its header; and what the batch holds there.
 
         Entries leave the reserve free unless the next segment is there: so there is always room for a
         vote, and for the boot record of the next start.
         """
         keep = self._reserve if change.entries and not self._supply.has_spare else 0
-        if self._fits(size, keep):
-            return self._segment, b""
+        if self._fits(BATCH_HEADER_BYTES + len(payload), keep):
+            return self._segment, b"", payload
         fields = SegmentHeader(
             self._segment.sequence + 1,
             self._position,
@@ -288,9 +344,13 @@ class Wal:
             self._metadata,
         )
         header = encode_segment_header(fields)
-        segment = await self._supply.take(len(header) + size + self._reserve)
+        checkpoint = Checkpoint(self._state.boot, self._state.last_index, self._state.snapshots)
+        payload = encode_checkpoint(checkpoint) + payload
+        size = len(header) + BATCH_HEADER_BYTES + len(payload)
+        segment = await self._supply.take(size + self._reserve)
         segment.base = self._position
-        return segment, header
+        segment.last_index = self._state.last_index
+        return segment, header, payload
 
     async def _write(self, segment: Segment, data: bytes) -> None:
         """One write, one sync; anything but success ends the log."""

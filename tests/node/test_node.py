@@ -154,7 +154,7 @@ async def test_an_orderly_restart_serves_what_was_applied_before_any_leader_is_h
         leader = await cluster.leader()
         await cluster.node(leader).propose(PutRequest(key=b"k", value=b"v"))
         await cluster.converged()
-        while cluster.node(leader).wal._hard_state.commit < cluster.node(leader).applied_index:
+        while cluster.node(leader).wal.hard_state.commit < cluster.node(leader).applied_index:
             await asyncio.sleep(0.01)
         for member in cluster.ids:
             await cluster.stop(member)

@@ -20,6 +20,12 @@ from raftkv.errors import DataDirInUse, NoSpace, StorageError
 
 SECTOR = 512
 
+CHANGES = ("create", "rename", "remove", "sync directory", "write", "preallocate", "sync")
+"""The kinds of I/O calls that change what is on the disk, or what of it is durable."""
+
+LOOKS = ("list", "make folder", "open", "lock", "size", "read")
+"""The other kinds. (A folder is there once it is made.)"""
+
 
 class DiskCrashed(StorageError):
     """The machine is gone; whoever still runs is a ghost."""
@@ -30,7 +36,8 @@ class Outcome(Enum):
 
     NOTHING = "nothing is kept"
     ALL = "all is kept"
-    PREFIX = "a prefix is kept, cut at any byte"
+    PREFIX = "the first calls are kept whole"
+    TORN = "a prefix is kept, cut at any byte"
     SECTORS = "any sectors and any names are kept"
 
 
@@ -200,6 +207,7 @@ class SimDisk:
         """Let others run, then let the planned crash or fault strike in place of the call."""
         await asyncio.sleep(0)
         if not self.fenced:
+            assert action in CHANGES + LOOKS
             self.steps.append(f"{action} {path}")
             self.fenced = len(self.steps) == self.crash_at
         if self.fenced:
@@ -300,7 +308,7 @@ def _survivors(changes: list[NameChange], outcome: Outcome, random: Random) -> l
             return []
         case Outcome.ALL:
             return list(changes)
-        case Outcome.PREFIX:
+        case Outcome.PREFIX | Outcome.TORN:
             return changes[: random.randint(0, len(changes))]
         case Outcome.SECTORS:
             return [change for change in changes if random.random() < 0.5]
@@ -308,8 +316,12 @@ def _survivors(changes: list[NameChange], outcome: Outcome, random: Random) -> l
 
 def _content_after(inode: Inode, outcome: Outcome, random: Random) -> bytearray:
     content = bytearray(inode.durable)
-    total = sum(len(data) for _, data in inode.pending)
-    left = {Outcome.NOTHING: 0, Outcome.PREFIX: random.randint(0, total)}.get(outcome, total)
+    sizes = [len(data) for _, data in inode.pending]
+    left = {
+        Outcome.NOTHING: 0,
+        Outcome.PREFIX: sum(sizes[: random.randint(0, len(sizes))]),
+        Outcome.TORN: random.randint(0, sum(sizes)),
+    }.get(outcome, sum(sizes))
     for offset, data in inode.pending:
         kept, left = data[:left], max(0, left - len(data))
         if outcome is Outcome.SECTORS:

@@ -8,7 +8,15 @@ import pytest
 
 from raftkv.errors import StorageError
 from raftkv.storage import recovery, segments, wal
-from raftkv.storage.records import TRUNCATE, BadFrame, Batch, BatchHeader, decode_batch_header, encode_batch
+from raftkv.storage.changes import Change
+from raftkv.storage.records import (
+    BadFrame,
+    Batch,
+    BatchHeader,
+    RecordType,
+    decode_batch_header,
+    encode_batch,
+)
 from raftkv.storage.segments import Segment
 from raftkv.storage.wal import Wal
 from tests.storage.crashes import all_crash_points, check_power_losses
@@ -129,9 +137,10 @@ def e4_term_and_vote_in_two_writes(patch: Patch) -> None:
     """E4: the term is stored first, the vote by a write of its own."""
 
     async def twice(self: Wal, change: Any) -> None:
-        term_only = change.hard_state._replace(vote=0)
-        if change.hard_state[:2] not in (self._hard_state[:2], term_only[:2]):
-            await append_change(self, change._replace(records=[], hard_state=term_only, entries=0))
+        hard_state = change.state.hard_state
+        term_only = hard_state._replace(vote=0)
+        if hard_state[:2] not in (self.hard_state[:2], term_only[:2]):
+            await append_change(self, Change([], 0, self._state._replace(hard_state=term_only)))
         await append_change(self, change)
 
     append_change = Wal._append
@@ -142,9 +151,13 @@ def a1_truncation_and_entries_in_two_writes(patch: Patch) -> None:
     """A1: what belongs together (truncation, entries, term) is stored by two writes."""
 
     async def one_by_one(self: Wal, change: Any) -> None:
-        truncations = [record for record in change.records if len(record) == 16 and record[0] == TRUNCATE]
+        truncations = [
+            record for record in change.records if len(record) == 16 and record[0] == RecordType.TRUNCATE
+        ]
         if truncations:
-            await append_change(self, change._replace(records=truncations[:1], entries=0))
+            last_index = int.from_bytes(truncations[0][8:], "little") - 1
+            state = change.state._replace(last_index=last_index)
+            await append_change(self, Change(truncations[:1], 0, state))
             change = change._replace(records=change.records[1:])
         await append_change(self, change)
 
@@ -178,7 +191,7 @@ def s8_renamed_before_synced(patch: Patch) -> None:
 MUTANTS: list[tuple[Callable[[Patch], None], Check, str]] = [
     (w1_checksum_not_checked, check_every_flip, "damage was not seen|FormatTooNew"),
     (w2_damage_taken_for_a_torn_tail, check_every_flip, "damage was not seen"),
-    (w3_torn_tail_is_fatal, check_crashes, "StorageCorrupt.*no batch starts here"),
+    (w3_torn_tail_is_fatal, check_crashes, "StorageCorrupt"),
     (w4_folder_not_synced, check_crashes, "the segment is missing|a created log is gone"),
     (w6_sync_error_ignored, check_failing_sync, "an acknowledged save is gone"),
     (w6_sync_tried_again, check_failing_sync, "damaged at offset"),

@@ -12,17 +12,17 @@ from raftkv.storage.records import (
     BadFrame,
     BatchHeader,
     Metadata,
-    Replay,
     SegmentHeader,
     decode_batch,
+    decode_records,
     decode_segment_header,
     encode_batch,
     encode_boot,
     encode_entries,
     encode_segment_header,
     encode_truncate,
-    replay_batch,
 )
+from raftkv.storage.replay import Replay
 
 MARKER = b"\x01\x02\x03\x04\x05\x06\x07\x08"
 U64 = st.integers(0, 2**64 - 1)
@@ -45,7 +45,8 @@ def batch_of(payload: bytes) -> bytes:
 def replay_of(payload: bytes) -> Replay:
     data = batch_of(payload)
     replay = Replay()
-    replay_batch(data, decode_batch(data, 0, MARKER), replay)
+    batch = decode_batch(data, 0, MARKER)
+    replay.take(batch.header.hard_state, decode_records(data, batch))
     return replay
 
 

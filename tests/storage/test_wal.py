@@ -38,7 +38,7 @@ NOTHING = Write(7, None, 0, (), ())
 async def test_a_created_log_holds_what_it_was_created_with(disk: Disk) -> None:
     wal, recovered = await Wal.create(disk, DIRECTORY, METADATA, FIRST_STATE, FIRST_ENTRIES)
     await wal.close()
-    assert recovered == Recovered(METADATA, 1, FIRST_STATE, list(FIRST_ENTRIES), None)
+    assert recovered == Recovered(METADATA, 1, FIRST_STATE, (), 0, list(FIRST_ENTRIES), None)
     assert await reopen(disk) == recovered._replace(boot=2)
 
 
