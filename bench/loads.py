@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -58,11 +59,13 @@ class Samples(NamedTuple):
 def load_keys(url: str, first: int, keys: int) -> float:
     """Write the keys from number ``first`` up to ``keys``; return the seconds it took."""
     command = [sys.executable, str(STEADY), url, "--load", "--first", str(first), "--keys", str(keys)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
-    if done.returncode:
-        raise BenchError(f"the load failed: {done.stderr.strip() or done.returncode}")
-    seconds: float = json.loads(done.stdout)["seconds"]
-    return seconds
+    with tempfile.NamedTemporaryFile() as out:
+        command += ["--out", out.name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
+        if done.returncode:
+            raise BenchError(f"the load failed: {done.stderr.strip() or done.returncode}")
+        seconds: float = json.load(out)["seconds"]
+        return seconds
 
 
 def steady_puts(url: str, keys: int, rate: float, seconds: float) -> Samples:
@@ -77,8 +80,9 @@ def steady_puts(url: str, keys: int, rate: float, seconds: float) -> Samples:
 class BackgroundLoad:
     """A steady load under way."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[str]", out: Path) -> None:
         self._process = process
+        self._out = out
 
     def stop(self) -> Samples:
         """End the load and return what it measured."""
@@ -87,10 +91,10 @@ class BackgroundLoad:
 
     def result(self) -> Samples:
         """Wait for the end."""
-        output, errors = self._process.communicate()
+        _, errors = self._process.communicate()
         if self._process.returncode:
             raise BenchError(f"the load failed: {errors.strip() or self._process.returncode}")
-        fields: dict[str, Any] = json.loads(output)
+        fields: dict[str, Any] = json.loads(self._out.read_text(encoding="utf-8"))
         puts = [(due, seconds * 1000) for due, seconds in fields["samples"]]
         return Samples(puts, fields["failed"], fields["behind"])
 
@@ -100,11 +104,13 @@ def background_load(url: str, keys: int, rate: float, seconds: float = 0) -> Ite
     """Keep putting at ``rate``, for ``seconds`` or until ``stop``; ended with the block."""
     command = [sys.executable, str(STEADY), url, "--keys", str(keys), "--rate", str(rate)]
     command += ["--seconds", str(seconds), "--connections", str(CONNECTIONS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield BackgroundLoad(process)
-        finally:
-            process.kill()
+    with tempfile.NamedTemporaryFile() as out:
+        command += ["--out", out.name]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                yield BackgroundLoad(process, Path(out.name))
+            finally:
+                process.kill()
 
 
 def fast_puts(url: str, keys: int, seconds: int, seed: int) -> float:

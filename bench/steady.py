@@ -1,11 +1,12 @@
 """Puts over plain HTTP at a steady rate, or as fast as they are answered; every answer's time is kept.
 
     python bench/steady.py URL --keys N [--rate R] [--seconds S] [--connections C] --out FILE
-    python bench/steady.py URL --keys N --load [--out FILE]
+    python bench/steady.py URL --keys N --load [--first M] --out FILE
 
 The load is *open*: requests are due at fixed moments, and a latency counts from the moment at which the
 request was due, not from the one at which a connection was free for it. So a stall of the server shows as
-many late requests, as its clients would see it. How late this program itself was is reported beside it.
+many late requests, as its clients would see it. Where this program itself was late, the moment at which it
+came to the request counts as due; how late that was at most is reported as "behind".
 
 ``--load`` writes every key once instead, in txns of 128 puts. It runs in a process of its own, so that its
 garbage collector and its event loop are not those of what is measured. Moments are seconds of the
@@ -130,11 +131,10 @@ class Steady:
         begin, count = monotonic(), 0
         while not self.stopping.is_set() and (not seconds or count < rate * seconds):
             due = begin + count / rate
-            wait = due - monotonic()
-            if wait > 0:
+            while (wait := due - monotonic()) > 0:
                 await asyncio.sleep(wait)
-            self.behind = max(self.behind, monotonic() - due)
-            self._due.append(due)
+            self._due.append(monotonic())
+            self.behind = max(self.behind, self._due[-1] - due)
             self._send()
             count += 1
         deadline = monotonic() + DRAIN_SECONDS
@@ -200,7 +200,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1000.0, help="puts a second (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="0: until SIGTERM (default %(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="default %(default)s")
-    parser.add_argument("--out", type=Path, help="a file for the result (default: standard output)")
+    parser.add_argument("--out", type=Path, required=True, help="a file for the result")
     arguments = parser.parse_args()
     gc.collect()
     gc.freeze()
@@ -210,11 +210,7 @@ def main() -> int:
             result = runner.run(load(arguments.url, arguments.first, arguments.keys))
         else:
             result = runner.run(steady(arguments))
-    text = json.dumps(result)
-    if arguments.out is None:
-        print(text)
-    else:
-        arguments.out.write_text(text, encoding="utf-8")
+    arguments.out.write_text(json.dumps(result), encoding="utf-8")
     return 0
 
 

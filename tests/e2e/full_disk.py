@@ -260,7 +260,7 @@ class MountedCluster:
 
     def __init__(self, folder: Path) -> None:
         flags = ("--heartbeat-interval", "50", "--election-timeout", "500")
-        self.processes = Processes(folder, flags, self.segment_bytes)
+        self.processes = Processes(folder, flags, self.segment_bytes, 5000)
         self._members = {member.name: member for member in self.processes.members}
         for member in self.processes.members:
             member.data.mkdir(parents=True)

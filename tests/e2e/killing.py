@@ -29,6 +29,7 @@ from tests.e2e.verdict import Content, content_of, differences, shown, wrong
 CLIENTS = 12
 SEGMENT_BYTES = MIB
 SNAPSHOT_COUNT = 400
+TAIL_ENTRIES = 200
 KEPT_SNAPSHOTS = 3
 MOST_SEGMENTS = 100
 """A bound for the log of a member: what lies above the oldest kept snapshot, the tail and a spare."""
@@ -259,7 +260,7 @@ def snapshot_flags() -> tuple[str, ...]:
 def run(folder: Path, restarts: int, seed: int, say: Callable[[str], object]) -> list[str]:
     """Do a whole run in ``folder``; return what was wrong."""
     flags = [*QUICK, *snapshot_flags()]
-    processes = Processes(folder, flags, SEGMENT_BYTES)
+    processes = Processes(folder, flags, SEGMENT_BYTES, TAIL_ENTRIES)
     killing = Killing(processes, seed)
 
     async def both() -> list[str]:

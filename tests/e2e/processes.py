@@ -60,10 +60,10 @@ class Member:
 
 
 class Processes:
-    """A cluster whose members end with it."""
+    """A cluster whose members end with it; sizes of its logs as ``tests.e2e.member`` takes them."""
 
     def __init__(
-        self, folder: Path, flags: Iterable[str], segment_bytes: int = 64 * MIB, size: int = 3
+        self, folder: Path, flags: Iterable[str], segment_bytes: int, tail_entries: int, size: int = 3
     ) -> None:
         ports = free_ports(2 * size)
         self.folder = folder
@@ -71,7 +71,7 @@ class Processes:
             Member(f"n{n + 1}", folder / f"n{n + 1}", ports[2 * n], ports[2 * n + 1]) for n in range(size)
         ]
         self._flags = [*flags, "--log-format", "json"]
-        self._segment_bytes = segment_bytes
+        self._small = (str(segment_bytes), str(tail_entries))
 
     def start(self, member: Member) -> None:
         """Start a member; it is not yet ready."""
@@ -90,7 +90,7 @@ class Processes:
 
     def command(self, member: Member) -> list[str]:
         return [
-            *(sys.executable, "-m", "tests.e2e.member", str(self._segment_bytes), "serve"),
+            *(sys.executable, "-m", "tests.e2e.member", *self._small, "serve"),
             *("--name", member.name),
             *("--data-dir", str(member.data)),
             *("--listen-client-urls", member.url),
