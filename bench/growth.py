@@ -299,7 +299,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         place.mkdir()
         result[part] = PARTS[part](place, options)
         result[part + "_took_s"] = time.monotonic() - began
-    result["goals"] = goals(result)
+        result["goals"] = goals(result)
+        if options.json is not None:  # after each part, for a later one may fail
+            options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
 
@@ -364,8 +366,6 @@ def main() -> int:
     except KeyboardInterrupt:
         print("growth.py: interrupted; the members are ended and their folders removed", file=sys.stderr)
         return 130
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(markdown(result))
     if options.plot is not None:
         from plot import draw

@@ -131,7 +131,7 @@ class Steady:
         begin, count = monotonic(), 0
         while not self.stopping.is_set() and (not seconds or count < rate * seconds):
             due = begin + count / rate
-            while (wait := due - monotonic()) > 0:
+            while (wait := due - monotonic()) > 0:  # noqa: ASYNC110 - a timer may be early
                 await asyncio.sleep(wait)
             self._due.append(monotonic())
             self.behind = max(self.behind, self._due[-1] - due)
