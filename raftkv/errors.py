@@ -16,11 +16,14 @@
     ├── RequestTimedOut             outcome unknown: it may have happened, or still happen
     ├── StorageError                a fault of the disk or of what is on it
     │   ├── StorageCorrupt
+    │   │   └── SnapshotDamaged     an older snapshot may do
     │   ├── NoSpace
     │   ├── DataDirInUse
     │   ├── DataDirMismatch
     │   └── FormatTooNew
     ├── PeerProtocolError           a peer sent what no peer of this cluster and version sends
+    ├── PeerUnavailable             a peer did not answer a request; later it may
+    ├── SnapshotGone                a peer no longer has the snapshot that it offered
     └── RequestError                a client's fault; the store is unchanged
         └── EmptyKey, KeyNotFound, Compacted ... one class for each of etcd's errors
 
@@ -88,15 +91,22 @@ class StorageError(RaftKvError):
 class StorageCorrupt(StorageError):
     """Data that was proven durable is damaged; starting would lose acknowledged writes."""
 
+    advice = (
+        "What follows had been made durable, so cutting it off could lose acknowledged writes. Keep a copy "
+        "of the folder, remove it and let this member join again from the others, or restore a backup."
+    )
+
     def __init__(self, path: str, offset: int, reason: str) -> None:
-        super().__init__(
-            f"{path}: damaged at offset {offset}: {reason}. What follows had been made durable, so "
-            f"cutting it off could lose acknowledged writes. Keep a copy of the folder, remove it and "
-            f"let this member join again from the others, or restore a backup."
-        )
+        super().__init__(f"{path}: damaged at offset {offset}: {reason}. {self.advice}")
         self.path = path
         self.offset = offset
         self.reason = reason
+
+
+class SnapshotDamaged(StorageCorrupt):
+    """A snapshot is not, byte for byte, the one that was written; nothing of it may be used."""
+
+    advice = "No part of this snapshot is used. An older one, another member or a backup has the data."
 
 
 class NoSpace(StorageError):
@@ -117,6 +127,14 @@ class FormatTooNew(StorageError):
 
 class PeerProtocolError(RaftKvError):
     """A peer sent something that no peer of this cluster and version sends."""
+
+
+class PeerUnavailable(RaftKvError):
+    """A peer could not be asked, or did not answer as it should; asking later may help."""
+
+
+class SnapshotGone(RaftKvError):
+    """A peer has no snapshot file of this index and term (any more)."""
 
 
 class RequestError(RaftKvError):

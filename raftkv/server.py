@@ -22,17 +22,18 @@ from typing import Any, TextIO
 from raftkv import api
 from raftkv.api.web_pages import CLUSTER_VERSION
 from raftkv.errors import ConfigError, DataDirMismatch, RaftKvError
-from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.net.bootstrap import started_before
 from raftkv.net.transport import PeerTransport
 from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
 from raftkv.node.node import Identity, Node
+from raftkv.node.restore import restore
 from raftkv.raft import HardState, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.service.maintenance import ETCD_VERSION
 from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata
+from raftkv.storage.snapshots import SnapshotFolder
 from raftkv.storage.wal import Recovered, Wal
 from raftkv.trace import (
     Event,
@@ -41,6 +42,8 @@ from raftkv.trace import (
     PeerDown,
     PeerRefused,
     SlowStep,
+    SnapshotDamaged,
+    SnapshotFailed,
     Started,
     Stopped,
     TornTailCut,
@@ -60,6 +63,8 @@ LEVEL_OF: Mapping[type, str] = {
     LooseEnd: "error",
     PeerDown: "warning",
     PeerRefused: "warning",
+    SnapshotDamaged: "error",
+    SnapshotFailed: "warning",
     SlowStep: "warning",
     TornTailCut: "warning",
 }
@@ -180,34 +185,37 @@ async def build(config: Config, log: EventLog) -> Server:
         if recovered.torn is not None:
             log.emit(recovered.torn)
         metadata = recovered.metadata
-        machine = Machine()
+        folder = await open_snapshots(config, resources)
+        restored = await restore(wal, recovered, folder, log.emit)
+        machine = restored.machine
         named = {member.id: member.name for member in bootstrap_members(config)}
         log.member_names = lambda: named | {m.id: m.name for m in machine.membership.members() if m.name}
         rng = SystemRandom()
         core = make_core(
             metadata.member_id,
-            recovered.entries,
+            restored.entries,
             recovered.hard_state,
             rng=rng,
+            snapshot=restored.snapshot,
             election_ticks=config.election_ticks,
             lease_reads=config.lease_reads,
             emit=log.emit,
         )
         if config.check_rules:
-            core = CheckedCore(core, recovered.hard_state, recovered.entries)
+            core = CheckedCore(core, recovered.hard_state, restored.entries, restored.snapshot)
         server = Server(config, log)
         server.transport = PeerTransport(
             metadata.member_id,
             metadata.cluster_id,
             log.emit,
             rng,
-            members=machine.membership.members,
+            members=lambda: tuple(machine.membership.members()),
             version=lambda: {"etcdserver": ETCD_VERSION, "etcdcluster": CLUSTER_VERSION},
         )
         resources.push_async_callback(server.transport.close)
         identity = Identity(metadata.member_id, metadata.cluster_id, recovered.boot)
         server.node = Node(
-            config, identity, core=core, wal=wal, machine=machine, transport=server.transport, emit=log.emit
+            config, identity, core=core, wal=wal, restored=restored, transport=server.transport, emit=log.emit
         )
         server.clients = api.build(server.node)
         try:
@@ -217,6 +225,15 @@ async def build(config: Config, log: EventLog) -> Server:
             raise ConfigError(f"--listen-peer-urls {urls}: {error.strerror or error}") from error
         server.resources = resources.pop_all()
     return server
+
+
+async def open_snapshots(config: Config, resources: AsyncExitStack) -> SnapshotFolder:
+    """Return the folder of snapshots, on a disk of its own: the log must not wait behind large files."""
+    disk = FileDisk()
+    resources.push_async_callback(disk.close)
+    folder = SnapshotFolder(disk, f"{config.data_folder}/member/snap")
+    resources.push_async_callback(folder.close)
+    return folder
 
 
 async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tuple[Wal, Recovered]:
@@ -300,15 +317,16 @@ def run(config: Config) -> int:
 async def _main(config: Config, log: EventLog) -> None:
     loop = asyncio.get_running_loop()
     _raise_open_files()
+    gc.disable()  # a million keys are loaded without looking at them again and again
     server = await build(config, log)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     loop.set_exception_handler(lambda _, context: server.on_loose_end(context))
     # What lives from here on as long as the process does need not be looked at again and again; and
     # with much data in memory a full collection takes long, so it is to be rare.
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     await server.run()
 
 

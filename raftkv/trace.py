@@ -68,6 +68,51 @@ class LogTruncated(NamedTuple):
     term: int
 
 
+class SnapshotTaken(NamedTuple):
+    """This member's own snapshot at ``snapshot_index`` counts from now on; ``size`` in bytes.
+
+    The log in memory begins at ``first_index``.
+    """
+
+    snapshot_index: int
+    keys: int
+    size: int
+    first_index: int
+
+
+class SnapshotOffered(NamedTuple):
+    """A leader offers its snapshot, because this member lacks what the leader's log no longer has."""
+
+    source: int
+    snapshot_index: int
+
+
+class SnapshotInstalled(NamedTuple):
+    """A snapshot of ``size`` bytes from ``source`` took the place of this member's content and log."""
+
+    source: int
+    snapshot_index: int
+    size: int
+
+
+class SnapshotFailed(NamedTuple):
+    """A snapshot could not be taken, or not be brought here, and is tried again later."""
+
+    snapshot_index: int
+    reason: str
+
+
+class SnapshotDamaged(NamedTuple):
+    """A snapshot of this member is damaged and was put aside.
+
+    The one at ``fallback_index`` is used in its place; 0: the log from its first entry on.
+    """
+
+    path: str
+    reason: str
+    fallback_index: int
+
+
 class PeerUp(NamedTuple):
     """The stream to a peer is established."""
 
@@ -109,6 +154,11 @@ Event = (
     | LeaderChanged
     | VoteCast
     | LogTruncated
+    | SnapshotTaken
+    | SnapshotOffered
+    | SnapshotInstalled
+    | SnapshotFailed
+    | SnapshotDamaged
     | PeerUp
     | PeerDown
     | PeerRefused
@@ -129,11 +179,6 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             )
         case Stopped():
             return f"stopped: {event.reason}"
-        case TornTailCut():
-            return (
-                f"cut an unfinished batch of {event.length} bytes off {event.segment} at {event.offset}; "
-                f"it had never been acknowledged"
-            )
         case RoleChanged():
             return f"became {event.role} in term {event.term}"
         case LeaderChanged(leader=0):
@@ -146,13 +191,57 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
         case LogTruncated():
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
+        case PeerUp() | PeerDown() | PeerRefused():
+            return _describe_peer(event, name)
+        case LooseEnd() | SlowStep():
+            return _describe_trouble(event)
+        case _:
+            return _describe_storage(event, name)
+
+
+def _describe_install(event: SnapshotOffered | SnapshotInstalled, source: str) -> str:
+    match event:
+        case SnapshotOffered():
+            return f"is too far behind and fetches the snapshot at {event.snapshot_index} of {source}"
+        case SnapshotInstalled():
+            return f"installed the snapshot at {event.snapshot_index} of {source}, {event.size} bytes"
+
+
+_StorageEvent = (
+    TornTailCut | SnapshotTaken | SnapshotOffered | SnapshotInstalled | SnapshotFailed | SnapshotDamaged
+)
+
+
+def _describe_storage(event: _StorageEvent, name: Callable[[int], str]) -> str:
+    match event:
+        case SnapshotOffered() | SnapshotInstalled():
+            return _describe_install(event, name(event.source))
+        case TornTailCut():
+            return (
+                f"cut an unfinished batch of {event.length} bytes off {event.segment} at {event.offset}; "
+                f"it had never been acknowledged"
+            )
+        case SnapshotTaken():
+            return (
+                f"took a snapshot at {event.snapshot_index} of {event.keys} keys, {event.size} bytes; the "
+                f"log begins at {event.first_index}"
+            )
+        case SnapshotFailed():
+            return f"the snapshot at {event.snapshot_index} has to be tried again: {event.reason}"
+        case SnapshotDamaged():
+            instead = f"the snapshot at {event.fallback_index}" if event.fallback_index else "the whole log"
+            return f"{event.path} is damaged ({event.reason}) and was put aside; {instead} is used instead"
+
+
+def _describe_trouble(event: LooseEnd | SlowStep) -> str:
+    match event:
         case LooseEnd():
             return f"an error that nobody awaits: {event.text}"
-        case _:
-            return _describe_peer(event, name)
+        case SlowStep():
+            return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
 
 
-def _describe_peer(event: PeerUp | PeerDown | PeerRefused | SlowStep, name: Callable[[int], str]) -> str:
+def _describe_peer(event: PeerUp | PeerDown | PeerRefused, name: Callable[[int], str]) -> str:
     match event:
         case PeerUp():
             return f"peer {name(event.peer)} is up"
@@ -160,8 +249,6 @@ def _describe_peer(event: PeerUp | PeerDown | PeerRefused | SlowStep, name: Call
             return f"peer {name(event.peer)} is down: {event.reason}"
         case PeerRefused():
             return f"peer {name(event.peer)} refused: {event.reason}"
-        case SlowStep():
-            return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
 
 
 def discard(event: Event) -> None:

@@ -43,6 +43,7 @@ FLAGS = (
     Flag("election-timeout", "1000", "milliseconds without a leader before an election"),
     Flag("max-txn-ops", "128", "operations allowed in one txn"),
     Flag("max-request-bytes", "1572864", "largest request in bytes"),
+    Flag("snapshot-count", "100000", "applied entries after which a snapshot is taken and the log cut"),
     Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
     Flag("check-rules", "false", "true: hold every step against the rules of Raft; slow, for finding bugs"),
     Flag("log-level", "info", "debug, info, warning or error"),

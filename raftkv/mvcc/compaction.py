@@ -43,6 +43,11 @@ class Compactor:
 
         return unpin
 
+    def restore(self, revision: int) -> None:
+        """Begin with a table from which everything was removed that a compaction to ``revision`` removes."""
+        self.revision = self.done = revision
+        self._next = (revision + 1, 0)
+
     def compact(self, revision: int) -> None:
         """Take ``revision`` for the new compact revision; ``step`` does the work."""
         assert revision > self.revision, "a compaction went back"

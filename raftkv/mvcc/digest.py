@@ -1,25 +1,18 @@
 """One value for the whole content, to compare members with."""
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 import msgpack
 
-from raftkv.mvcc.membership import Membership
-from raftkv.mvcc.sessions import Sessions
-from raftkv.mvcc.store import Store
-from raftkv.mvcc.version_table import visible_from
+from raftkv.mvcc.parts import Part
 
 
-def digest_of(store: Store, membership: Membership, sessions: Sessions) -> bytes:
-    """Return a SHA-256 over revisions, all versions that can be read, members and request ids.
-
-    What a compaction has forbidden to read is left out, whether or not it is gone here yet.
-    """
-    hashed = sha256(msgpack.packb((store.revision, store.compact_revision)))
-    for entry in store.table.walk(b"", None):
-        for version in visible_from(entry, store.compact_revision):
-            hashed.update(msgpack.packb(version))
-    hashed.update(msgpack.packb(membership.members()))
-    for session in sessions.content():
-        hashed.update(msgpack.packb(session))
+def digest_of(parts: Iterable[Part]) -> bytes:
+    """Return a SHA-256 over the content of all parts."""
+    hashed = sha256()
+    for part in parts:
+        hashed.update(msgpack.packb((part.name, part.version)))
+        for value in part.content():
+            hashed.update(msgpack.packb(value))
     return hashed.digest()

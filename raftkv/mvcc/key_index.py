@@ -9,7 +9,7 @@ The measurement behind the choice: docs/decisions/002-key-index.md.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -73,6 +73,22 @@ class KeyIndex(Generic[V]):
             self._values.append([value])
             self._last.append(key)
         self._length += 1
+
+    def extend(self, keys: Sequence[bytes], values: Sequence[V]) -> None:
+        """Add many keys at once: ascending, and above all that are there."""
+        assert not keys or not self._last or self._last[-1] < keys[0], "keys were not added in order"
+        start = 0
+        while start < len(keys):
+            if not self._keys or len(self._keys[-1]) >= _BLOCK:
+                self._keys.append([])
+                self._values.append([])
+                self._last.append(b"")
+            end = start + _BLOCK - len(self._keys[-1])
+            self._keys[-1] += keys[start:end]
+            self._values[-1] += values[start:end]
+            self._last[-1] = self._keys[-1][-1]
+            start = end
+        self._length += len(keys)
 
     def _split(self, number: int) -> None:
         keys, values = self._keys[number], self._values[number]

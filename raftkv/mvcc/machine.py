@@ -4,10 +4,10 @@ from typing import NamedTuple, TypeAlias
 
 from raftkv.errors import RequestError
 from raftkv.mvcc.commands import CommandRequest, PublishMember, RequestId, decode_command
+from raftkv.mvcc.content import Content
+from raftkv.mvcc.cut import MachineCut
 from raftkv.mvcc.digest import digest_of
-from raftkv.mvcc.membership import Membership
-from raftkv.mvcc.sessions import Sessions
-from raftkv.mvcc.store import Store
+from raftkv.mvcc.loading import MachineLoader
 from raftkv.schema.messages import (
     CompactionRequest,
     CompactionResponse,
@@ -34,14 +34,8 @@ class Applied(NamedTuple):
     duplicate: bool
 
 
-class Machine:
-    """The replicated content, in parts that know nothing of one another."""
-
-    def __init__(self) -> None:
-        self.store = Store()
-        self.membership = Membership()
-        self.sessions = Sessions()
-        self.applied_index = 0
+class Machine(Content):
+    """The replicated content, and what an entry does to it."""
 
     def apply_command(self, index: int, data: bytes) -> Applied:
         """Apply the command of the entry at ``index``, which must be above all applied before.
@@ -85,4 +79,16 @@ class Machine:
 
         Walks every version at once (seconds for a million keys): for tests and checks only.
         """
-        return digest_of(self.store, self.membership, self.sessions)
+        return digest_of(self.parts())
+
+    def cut(self) -> MachineCut:
+        """Hold on to the content as it is now, to be written out in slices; the caller closes it.
+
+        One step of well under a millisecond, whatever the store holds.
+        """
+        return MachineCut(self)
+
+    def adopt(self, loader: MachineLoader) -> None:
+        """Go on with what was loaded, in one short step. What read the old content goes on reading it."""
+        assert loader.finished, "half a snapshot was adopted"
+        vars(self).update(vars(loader.content))  # all of it: a part added later can't be forgotten

@@ -1,12 +1,13 @@
 """The members of the cluster as the log tells of them: the same list on every member."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgpack
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
 from raftkv.mvcc.commands import PublishMember
+from raftkv.mvcc.parts import CopiedDump
 
 FORMAT_VERSION = 1
 
@@ -53,6 +54,9 @@ def _member(fields: Any) -> MemberInfo:
 class Membership:
     """The members' list."""
 
+    name: ClassVar[str] = "members"
+    version: ClassVar[int] = FORMAT_VERSION
+
     def __init__(self) -> None:
         self._members: dict[int, MemberInfo] = {}
 
@@ -70,3 +74,19 @@ class Membership:
         if member is not None:
             urls = tuple(request.client_urls)
             self._members[request.id] = member._replace(name=request.name, client_urls=urls)
+
+    def content(self) -> list[MemberInfo]:
+        """See ``Part``."""
+        return self.members()
+
+    def dump(self) -> CopiedDump:
+        """See ``Part``: one block, as in a bootstrap entry."""
+        return CopiedDump([encode_members(self.members())])
+
+    def load(self, data: bytes) -> None:
+        """See ``Part``."""
+        self.apply_bootstrap(data)
+
+    def finish_load(self) -> bool:
+        """See ``Part``: nothing is left to do."""
+        return False

@@ -9,7 +9,11 @@ What is too old to be remembered is taken for a duplicate: doing nothing is safe
 has long been told that the outcome is unknown. So a member must have at most ``WINDOW`` requests under way.
 """
 
+import zlib
+from typing import Any, ClassVar
+
 from raftkv.mvcc.commands import RequestId
+from raftkv.mvcc.parts import CopiedDump, nonsense, pack_block, unpack_block
 
 WINDOW = 65_536
 """How many of the newest sequence numbers of a boot are told apart, one byte each."""
@@ -23,9 +27,9 @@ class _Boot:
 
     __slots__ = ("highest", "ring")
 
-    def __init__(self) -> None:
-        self.highest = -1
-        self.ring = bytearray(WINDOW)
+    def __init__(self, highest: int = -1, ring: bytes = bytes(WINDOW)) -> None:
+        self.highest = highest
+        self.ring = bytearray(ring)
 
     def admit(self, sequence: int) -> bool:
         """Record a number; return False if it was recorded before or is below the window."""
@@ -55,6 +59,9 @@ class _Boot:
 
 class Sessions:
     """The applied request ids of all members; 64 KiB for each of at most four boots of a member."""
+
+    name: ClassVar[str] = "sessions"
+    version: ClassVar[int] = 1
 
     def __init__(self) -> None:
         self._members: dict[int, dict[int, _Boot]] = {}
@@ -89,3 +96,44 @@ class Sessions:
             for member, boots in sorted(self._members.items())
             for boot, session in sorted(boots.items())
         ]
+
+    def dump(self) -> CopiedDump:
+        """See ``Part``: an empty block, then one a boot, ``[member, boot, highest, ring as zlib]``."""
+        copied = self.content()
+        return CopiedDump(_encode(session) for session in [(), *copied])
+
+    def load(self, data: bytes) -> None:
+        """See ``Part``."""
+        match unpack_block(data):
+            case ():
+                return
+            case (int(member), int(boot), int(highest), bytes(packed)) if highest >= 0:
+                boots = self._members.setdefault(member, {})
+                if boot in boots or len(boots) == BOOTS:
+                    raise nonsense("too many sessions of a member")
+                boots[boot] = _Boot(highest, _decode_ring(packed))
+            case _:
+                raise nonsense("not a session")
+
+    def finish_load(self) -> bool:
+        """See ``Part``: nothing is left to do."""
+        return False
+
+
+def _encode(session: tuple[Any, ...]) -> bytes:
+    if not session:
+        return pack_block()
+    member, boot, highest, ring = session
+    return pack_block(member, boot, highest, zlib.compress(ring, 1))
+
+
+def _decode_ring(packed: bytes) -> bytes:
+    """Return the ring; never more memory than a ring is taken, whatever ``packed`` claims."""
+    inflater = zlib.decompressobj()
+    try:
+        ring = inflater.decompress(packed, WINDOW + 1)
+    except zlib.error as error:
+        raise nonsense(f"a session: {error}") from error
+    if len(ring) != WINDOW or not inflater.eof or ring.count(0) + ring.count(1) != WINDOW:
+        raise nonsense("a session without its window")
+    return ring

@@ -4,13 +4,18 @@ Cost of the steps that are not sliced, because they are atomic when applied, at 
 the table in docs/decisions/002-key-index.md.
 """
 
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
 from raftkv import errors
 from raftkv.mvcc.compaction import Compactor
 from raftkv.mvcc.revision_writer import RevisionWriter
 from raftkv.mvcc.scan import RangeScan
+from raftkv.mvcc.store_dump import StoreDump
+from raftkv.mvcc.store_loading import StoreLoader
 from raftkv.mvcc.txn import TxnPlan
 from raftkv.mvcc.validate import check_range
-from raftkv.mvcc.version_table import VersionTable
+from raftkv.mvcc.version_table import VersionTable, visible_from
 from raftkv.schema.messages import (
     CompactionRequest,
     CompactionResponse,
@@ -36,15 +41,24 @@ class Store:
     applied, and by nobody else; the rest reads. Responses carry a header with the revision only.
     """
 
+    name: ClassVar[str] = "store"
+    version: ClassVar[int] = 1
+
     def __init__(self) -> None:
         self.revision = FIRST_REVISION
         self.table = VersionTable()
         self._compactor = Compactor(self.table)
+        self._loader: StoreLoader | None = None
 
     @property
     def compact_revision(self) -> int:
         """Reads below it are refused; -1 = never compacted."""
         return self._compactor.revision
+
+    @property
+    def live_keys(self) -> int:
+        """How many keys exist now."""
+        return self.table.live_keys
 
     @property
     def size_bytes(self) -> int:
@@ -129,3 +143,33 @@ class Store:
     def compacted_physically(self) -> int:
         """Return the revision up to which the removal is done here; -1 = never."""
         return self._compactor.done
+
+    def content(self) -> Iterator[Any]:
+        """Yield the revisions and all versions that can be read; see ``Part``.
+
+        What a compaction has forbidden to read is left out, whether or not it is gone here yet.
+        """
+        yield self.revision, self.compact_revision
+        for entry in self.table.walk(b"", None):
+            yield from visible_from(entry, self.compact_revision)
+
+    def dump(self) -> StoreDump:
+        """See ``Part``: pins the compact revision until the dump is closed."""
+        unpin = self._compactor.pin(self.compact_revision)
+        return StoreDump(self.table, self.revision, self.compact_revision, unpin)
+
+    def load(self, data: bytes) -> None:
+        """See ``Part``."""
+        if self._loader is None:
+            self._loader = StoreLoader(self.table)
+        self._loader.add(data)
+
+    def finish_load(self) -> bool:
+        """See ``Part``."""
+        assert self._loader is not None, "nothing was loaded"
+        if self._loader.finish_step():
+            return True
+        self.revision = self._loader.revision
+        self._compactor.restore(self._loader.compact_revision)
+        self._loader = None
+        return False

@@ -1,7 +1,7 @@
 """All versions of all keys that the store holds, and how to find the one seen at a revision."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from raftkv.mvcc.key_index import KeyIndex, after
@@ -76,6 +76,23 @@ class VersionTable:
         """Return how many keys of [start, end) exist now."""
         return self.entries.count(start, end) - self.deleted.count(start, end)
 
+    @property
+    def live_keys(self) -> int:
+        """How many keys exist now."""
+        return len(self.entries) - len(self.deleted)
+
+    def load(self, keys: Sequence[bytes], entries: Sequence[Entry], deleted: Sequence[bytes] = ()) -> None:
+        """Add the entries of new keys above all there are, in key order, and say which keys are deleted.
+
+        For filling an empty table fast; changes and sizes are the caller's.
+        """
+        self.entries.extend(keys, entries)
+        self.deleted.extend(deleted, [None] * len(deleted))
+
+    def count_bytes(self, versions: int, content: int) -> None:
+        """Add to the size that many versions, whose keys and values have ``content`` bytes together."""
+        self.size_bytes += content + versions * VERSION_OVERHEAD
+
     def append(self, entry: Entry | None, version: Version) -> None:
         """Record a change, later than every change before; only a live key is deleted.
 
@@ -83,7 +100,7 @@ class VersionTable:
         """
         key = version[KEY]
         self.changes.append(version)
-        self.size_bytes += len(key) + len(version[VALUE]) + VERSION_OVERHEAD
+        self.count_bytes(1, len(key) + len(version[VALUE]))
         if entry is None:
             assert version[VERSION], "a key that never was is deleted"
             self.entries.add(key, version)
@@ -108,7 +125,7 @@ class VersionTable:
         if entry is None:
             return 0
         versions = entry if isinstance(entry, list) else [entry]
-        count = min(_superseded(versions, revision), most)
+        count = min(superseded(versions, revision), most)
         if count == 0:
             return 0
         self._forget(key, versions[:count])
@@ -126,7 +143,7 @@ class VersionTable:
         self.size_bytes -= values + len(versions) * (len(key) + VERSION_OVERHEAD)
 
 
-def _superseded(versions: list[Version], revision: int) -> int:
+def superseded(versions: list[Version], revision: int) -> int:
     """Return how many versions, from the oldest on, nobody who reads at ``revision`` or later sees."""
     below = bisect_right(versions, revision, key=revision_of)
     keeps_last = below > 0 and versions[below - 1][VERSION] > 0
@@ -139,4 +156,4 @@ def visible_from(entry: Entry, revision: int) -> list[Version]:
     That is what a compaction to ``revision`` keeps, whether or not it has been carried out here.
     """
     versions = entry if isinstance(entry, list) else [entry]
-    return versions[_superseded(versions, revision) :]
+    return versions[superseded(versions, revision) :]

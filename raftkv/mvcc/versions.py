@@ -28,6 +28,12 @@ VALUE: Final = 6
 
 revision_of = itemgetter(MOD)
 
+
+def position_of(version: Version) -> tuple[int, int]:
+    """Return what orders all changes: (revision, sub-revision)."""
+    return version[MOD], version[SUB]
+
+
 VERSION_OVERHEAD = 64
 """Bytes counted for a version beside its key and value in size estimates: about a page entry's share."""
 
@@ -74,14 +80,24 @@ class ChangeLog:
             self._blocks.append(block)
         block.append(version)
 
+    def extend(self, versions: list[Version]) -> None:
+        """Add changes, in their order and later than all before."""
+        start = 0
+        while start < len(versions):
+            if len(self._blocks[-1]) >= _BLOCK:
+                self._blocks.append([])
+            end = start + _BLOCK - len(self._blocks[-1])
+            self._blocks[-1] += versions[start:end]
+            start = end
+
     def read(self, start: tuple[int, int], last: int, limit: int) -> list[Version]:
         """Return at most ``limit`` changes from ``start`` (revision, sub) to revision ``last`` inclusive."""
         found: list[Version] = []
         number = bisect_left(self._blocks, start, key=_last_position)
         while number < len(self._blocks) and len(found) < limit:
             block = self._blocks[number]
-            low = bisect_left(block, start, key=_position)
-            high = bisect_left(block, (last + 1, 0), key=_position)
+            low = bisect_left(block, start, key=position_of)
+            high = bisect_left(block, (last + 1, 0), key=position_of)
             found += block[low : min(high, low + limit - len(found))]
             if high < len(block):
                 break
@@ -105,9 +121,5 @@ class ChangeLog:
         return dropped
 
 
-def _position(version: Version) -> tuple[int, int]:
-    return version[MOD], version[SUB]
-
-
 def _last_position(block: list[Version]) -> tuple[int, int]:
-    return _position(block[-1]) if block else (0, 0)
+    return position_of(block[-1]) if block else (0, 0)

@@ -1,4 +1,4 @@
-"""The peer port: takes the streams of the others, and answers /version and /members as etcd does.
+"""The peer port: takes the streams of the others, serves snapshots, answers /version and /members as etcd.
 
 A stream is the body of one long request. The answer's headers are sent at once and say that the
 stream was taken; its body stays empty unless this member has a reason to end the stream.
@@ -19,8 +19,9 @@ from raftkv.net.frames import FrameReader
 from raftkv.net.handshake import STREAM_PATH, Hello, Refused, check_hello, read_hello
 from raftkv.net.listener import Listener
 from raftkv.net.local import Local, Refusals
+from raftkv.net.snapshots import SNAPSHOT_PATH, SnapshotServer
+from raftkv.node.transport import Receiver
 from raftkv.raft.codec import decode_message
-from raftkv.raft.messages import Message
 
 MAX_STREAMS: Final = 64
 """Streams at a time, one for each member that sends; bounds what strangers can occupy."""
@@ -41,7 +42,8 @@ class PeerPort:
         self._version = version
         self._refusals = Refusals(local.emit)
         self._streams: dict[int, asyncio.Task[None]] = {}
-        self._deliver: Callable[[Message], None] | None = None
+        self._snapshots = SnapshotServer(local)
+        self._receiver: Receiver | None = None
         self._arrived: Callable[[int], None] = lambda peer: None
         self._runner: web.ServerRunner | None = None
 
@@ -57,14 +59,14 @@ class PeerPort:
             bound.append(f"{parts.scheme}://{parts.hostname}:{self._runner.addresses[-1][1]}")
         return bound
 
-    def start(self, deliver: Callable[[Message], None], arrived: Callable[[int], None]) -> None:
+    def start(self, receiver: Receiver, arrived: Callable[[int], None]) -> None:
         """Take streams from now on; ``arrived`` is told the peer of each one taken."""
-        self._deliver = deliver
+        self._receiver = receiver
         self._arrived = arrived
 
     async def close(self) -> None:
         """End every stream and stop listening."""
-        self._deliver = None
+        self._receiver = None
         for task in self._streams.values():
             task.cancel()
         if self._runner is not None:
@@ -75,6 +77,8 @@ class PeerPort:
         match request.method, request.path:
             case "POST", path if path == STREAM_PATH:
                 return await self._take_stream(request)
+            case "GET", path if path.startswith(SNAPSHOT_PATH):
+                return await self._snapshots.answer(request, self._receiver)
             case "GET", "/version":
                 return _json_answer(dict(self._version()))
             case "GET", "/members":
@@ -83,6 +87,8 @@ class PeerPort:
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "GET"})
             case _, path if path == STREAM_PATH:
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "POST"})
+        if request.path.startswith(SNAPSHOT_PATH):
+            return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "GET"})
         return web.Response(status=404, text="404 page not found\n")
 
     async def _take_stream(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -105,7 +111,7 @@ class PeerPort:
         """Return the hello of a peer that may send to this member, or raise Refused."""
         hello = read_hello(request.headers)
         check_hello(hello, self._local.cluster_id, self._local.member_id)
-        if self._deliver is None:
+        if self._receiver is None:
             raise Refused(503, "this member is starting or stopping", hello.source)
         if hello.source not in self._streams and len(self._streams) >= MAX_STREAMS:
             raise Refused(503, f"{MAX_STREAMS} streams are open already", hello.source)
@@ -142,8 +148,8 @@ class PeerPort:
                         f"a message from {message.source:x} to {message.target:x} in the stream from "
                         f"{hello.source:x} to {hello.target:x}"
                     )
-                if self._deliver is not None:
-                    self._deliver(message)
+                if self._receiver is not None:
+                    self._receiver.receive(message)
 
 
 def _json_answer(value: object) -> web.Response:

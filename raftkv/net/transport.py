@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 
+from raftkv.errors import PeerUnavailable
 from raftkv.net.incoming import Members, PeerPort, Version
 from raftkv.net.local import DEFAULT_TIMING, Local, Timing
 from raftkv.net.outbox import DEFAULT_LIMIT_BYTES
 from raftkv.net.outgoing import Outgoing
-from raftkv.node.transport import Receiver
+from raftkv.net.snapshots import SnapshotFetcher, Wanted
+from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft.messages import Message
 from raftkv.trace import Emit
 
@@ -44,6 +46,7 @@ class PeerTransport:
         self._ending: set[asyncio.Task[None]] = set()
         self._receiver: Receiver | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._fetcher: SnapshotFetcher | None = None
 
     async def listen(self, urls: Sequence[str]) -> list[str]:
         """Bind the peer port; return the URLs, with the port where it was 0. OSError if in use."""
@@ -59,7 +62,8 @@ class PeerTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
-        self._port.start(receiver.receive, self._peer_arrived)
+        self._fetcher = SnapshotFetcher(self._local)
+        self._port.start(receiver, self._peer_arrived)
         self._connect_peers()
 
     def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
@@ -74,6 +78,13 @@ class PeerTransport:
         for message in messages:
             if (peer := self._peers.get(message.target)) is not None:
                 peer.send(message)
+
+    async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
+        """Bring a piece of a peer's snapshot file; see the port."""
+        urls = self._urls.get(peer)
+        if self._fetcher is None or not urls:
+            raise PeerUnavailable(f"no way to member {peer:x} is known")
+        return await self._fetcher.fetch(peer, urls, Wanted(index, term, offset))
 
     def connected_peers(self) -> list[int]:
         """Return the ids of the peers to which a stream is up, in ascending order."""
@@ -90,8 +101,11 @@ class PeerTransport:
         await self._port.close()
         await asyncio.gather(*self._ending, return_exceptions=True)
         session, self._session = self._session, None
+        fetcher, self._fetcher = self._fetcher, None
         if session is not None:
             await session.close()
+        if fetcher is not None:
+            await fetcher.close()
 
     def _connect_peers(self) -> None:
         for peer, outgoing in list(self._peers.items()):

@@ -18,7 +18,9 @@ MAX_ELECTION_TIMEOUT = 50_000
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """A request has to fit, with others, into one frame between members."""
 
-NUMBERS = frozenset({"heartbeat_interval", "election_timeout", "max_request_bytes", "max_txn_ops"})
+NUMBERS = frozenset(
+    {"heartbeat_interval", "election_timeout", "max_request_bytes", "max_txn_ops", "snapshot_count"}
+)
 """Fields that hold a whole number."""
 
 SWITCHES = frozenset({"check_rules", "lease_reads"})
@@ -47,6 +49,7 @@ class Config:
     election_timeout: int = 1000
     max_request_bytes: int = 1_572_864
     max_txn_ops: int = 128
+    snapshot_count: int = 100_000
     lease_reads: bool = False
     check_rules: bool = False
     log_level: str = "info"
@@ -67,7 +70,11 @@ class Config:
             raise ConfigError(f"--log-format {self.log_format!r}: use one of {', '.join(LOG_FORMATS)}")
         if self.max_request_bytes > MAX_REQUEST_BYTES:
             raise ConfigError(f"--max-request-bytes {self.max_request_bytes}: at most {MAX_REQUEST_BYTES}")
-        for flag, value in (("max-request-bytes", self.max_request_bytes), ("max-txn-ops", self.max_txn_ops)):
+        for flag, value in (
+            ("max-request-bytes", self.max_request_bytes),
+            ("max-txn-ops", self.max_txn_ops),
+            ("snapshot-count", self.snapshot_count),
+        ):
             if value <= 0:
                 raise ConfigError(f"--{flag} {value}: it has to be above 0")
 

@@ -4,13 +4,14 @@ The pump is the one place where the core's wishes become effects. Everything els
 transport puts messages into the inbox, clients put proposals into the core, the clock ticks, the writer
 reports what is durable; each then wakes the pump. Nothing here knows HTTP or files.
 
-A handful of tasks live as long as the node (pump, clock, writer, housekeeping, publisher); none is made
-for a message or an entry. When one of them fails, the node stops: an own bug or a broken disk must not
-go on answering.
+A handful of tasks live as long as the node (pump, clock, writer, compaction, snapshotter, installer,
+publisher); none is made for a message or an entry. When one of them fails, the node stops: an own bug or
+a broken disk must not go on answering.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,15 +26,18 @@ from raftkv.errors import (
     TooManyRequests,
 )
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
-from raftkv.mvcc.machine import Machine
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
+from raftkv.node.installer import Arrived, Installer
+from raftkv.node.restore import Restored
+from raftkv.node.snapshotter import Backup, Snapshotter
 from raftkv.node.steps import BUCKETS, Steps
-from raftkv.node.transport import Transport
+from raftkv.node.transport import SnapshotChunk, Transport
 from raftkv.node.waiters import Waiter, Waiters
 from raftkv.node.writer import Writer
 from raftkv.raft import (
     NO_NODE,
+    Configuration,
     Consensus,
     Entry,
     EntryKind,
@@ -41,12 +45,14 @@ from raftkv.raft import (
     PeerEvent,
     Ready,
     Role,
+    Snapshot,
     Status,
+    Write,
     decode_configuration,
 )
 from raftkv.raft.messages import ForwardProposals, InstallSnapshot
 from raftkv.storage.wal import Wal
-from raftkv.trace import Emit, PeerRefused
+from raftkv.trace import Emit, PeerRefused, SnapshotInstalled
 
 MAX_WAITING = 10_000
 """Proposals of this member's clients under way; more are refused. Well below the window of request
@@ -84,15 +90,16 @@ class Node:
         *,
         core: Consensus,
         wal: Wal,
-        machine: Machine,
+        restored: Restored,
         transport: Transport,
         emit: Emit,
     ) -> None:
+        """``core`` was made from ``restored``, which ``wal`` goes on from."""
         loop = asyncio.get_running_loop()
         self.config = config
         self.member_id = identity.member_id
         self.cluster_id = identity.cluster_id
-        self.machine = machine
+        self.machine = restored.machine
         self.wal = wal
         self.steps = Steps(loop.time, emit)
         self._emit = emit
@@ -108,14 +115,39 @@ class Node:
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
         self._compacting = asyncio.Event()
-        self._applied_index = 0
+        self._applied = restored.snapshot or Snapshot(0, 0, Configuration(()))
+        self._arrived: Arrived | None = None
+        self._stepped: Arrived | None = None
+        self._replaced_by = 0  # number of the Write that makes an installed snapshot durable
+        self._store = restored.store
+        self._snapshotter = Snapshotter(
+            identity.cluster_id,
+            config.snapshot_count,
+            core=core,
+            machine=self.machine,
+            store=self._store,
+            wal=wal,
+            writer=self._writer,
+            applied=lambda: self._applied,
+            wake=self._wake_pump,
+            steps=self.steps,
+            emit=emit,
+        )
+        self._installer = Installer(
+            store=self._store,
+            transport=transport,
+            useful=self._needs_file,
+            arrived=self._take_arrived,
+            steps=self.steps,
+            emit=emit,
+        )
         self._ticked_at = loop.time()
-        self._led_by = (NO_NODE, 0)
+        self._led_by = (NO_NODE, core.status().term)
         self._leadership_changed = asyncio.Event()
         self._stopping = False
         self._recovered_index = core.status().commit_index
         self._recovered = asyncio.Event()
-        if self._recovered_index == 0:
+        if self._recovered_index <= self._applied.index:
             self._recovered.set()
 
     # ---------------------------------------------------------------- for services
@@ -123,7 +155,12 @@ class Node:
     @property
     def applied_index(self) -> int:
         """Index of the last entry applied here."""
-        return self._applied_index
+        return self._applied.index
+
+    @property
+    def term(self) -> int:
+        """The term that this member is in."""
+        return self._led_by[1]
 
     def status(self) -> Status:
         """Return the consensus core as seen from outside."""
@@ -141,7 +178,10 @@ class Node:
             **asdict(self.wal.counters),
             "durable_index": status.durable_index,
             "commit_index": status.commit_index,
-            "applied_index": self._applied_index,
+            "applied_index": self.applied_index,
+            "first_index": status.log.first_index,
+            "snapshot_index": status.snapshot.index if status.snapshot is not None else 0,
+            "log_bytes": self.wal.log_bytes,
             "waiting": self.waiting,
             "steps": dict(zip([*map(str, BUCKETS), "more"], self.steps.histogram, strict=True)),
             "longest_step": {"name": self.steps.longest_name, "seconds": self.steps.longest},
@@ -183,6 +223,17 @@ class Node:
             raise NodeStopped("the member is stopping")
         await self._barrier.passed()
 
+    async def snapshot_now(self) -> None:
+        """Take a snapshot and give up the log before it. Raises NoSpace, NodeStopped."""
+        await self._snapshotter.snapshot_now()
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        """Make a snapshot file of what is applied now, for one reader; it is removed at the end.
+
+        Raises NoSpace, StorageError.
+        """
+        return self._snapshotter.backup()
+
     # ---------------------------------------------------------------- for the transport
 
     def receive(self, message: Message) -> None:
@@ -195,27 +246,36 @@ class Node:
         self._peer_events.append((peer, event))
         self._wake.set()
 
+    async def serve_snapshot(self, index: int, term: int, offset: int) -> SnapshotChunk | None:
+        """Return a piece of a snapshot file of this member, None where it has none."""
+        return await self._store.serve(index, term, offset)
+
     # ---------------------------------------------------------------- life
 
     async def run(self) -> None:
         """Run until cancelled, or until something fails: then raise what failed."""
         self._transport.start(self)
+        self._connect_peers()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pump(), name="pump")
                 tasks.create_task(self._writer.run(), name="writer")
                 tasks.create_task(self._clock(), name="clock")
                 tasks.create_task(self._compact(), name="compaction")
+                tasks.create_task(self._snapshotter.run(), name="snapshotter")
+                tasks.create_task(self._installer.run(), name="installer")
                 tasks.create_task(self._publish(), name="publisher")
         finally:
             self.stop()
             await self._transport.close()
+            await self._store.close()
 
     def stop(self) -> None:
         """Take no more requests; whoever waits is told so. The tasks end when ``run`` is cancelled."""
         self._stopping = True
         self._waiters.stop()
         self._barrier.stop()
+        self._snapshotter.stop()
 
     async def hand_over(self, seconds: float) -> None:
         """Before a stop: let the voter that is furthest lead (thesis §3.10), so that writes go on.
@@ -277,18 +337,18 @@ class Node:
         for message in inbox:
             if isinstance(message, ForwardProposals):
                 self._core.step(self._only_commands(message))
-            elif isinstance(message, InstallSnapshot):
-                # No member of this version gives up log entries, so none sends one.
-                self._emit(PeerRefused(message.source, "a snapshot, which this version can't take"))
+            elif isinstance(message, InstallSnapshot) and self._needs_file(message):
+                self._installer.offer(message)
             else:
                 self._core.step(message)
         events, self._peer_events = self._peer_events, []
         for peer, event in events:
             self._core.report(peer, event)
-            if peer == self._led_by[0]:
+            if peer == self._led_by[0] and event is not PeerEvent.SNAPSHOT_FAILED:
                 # What was on its way to the leader may be lost; the request id lets it apply once.
                 self._propose_all_again()
         self._barrier.start()
+        self._step_arrived()  # last: the next Write tells whether it was taken
 
     def _only_commands(self, message: ForwardProposals) -> ForwardProposals:
         """Leave out what is no command known here: once in the log it would stop every member."""
@@ -300,12 +360,16 @@ class Node:
 
     async def _carry_out(self, ready: Ready) -> None:
         self._transport.send(ready.messages)
-        if ready.write is not None:
+        if ready.write is not None and ready.write.snapshot is not None:
+            self._install(ready.write)
+        elif ready.write is not None:
             self._writer.submit(ready.write)
+        stepped, self._stepped = self._stepped, None
+        self._give_up(stepped)
         if ready.committed:
             await self._apply_all(ready.committed)
         for state in ready.reads:
-            self._barrier.take(state, self._applied_index)
+            self._barrier.take(state, self.applied_index)
 
     async def _apply_all(self, entries: Sequence[Entry]) -> None:
         """Apply in order, letting others run after each slice of time."""
@@ -313,27 +377,33 @@ class Node:
         for entry in entries:
             self._apply(entry)
             if self._loop.time() - begin > SLICE_SECONDS:
-                self._applied_to(entry.index)
+                self._applied_to(entry)
                 self.steps.took("apply", self._loop.time() - begin)
                 await asyncio.sleep(0)
                 begin = self._loop.time()
-        self._applied_to(entries[-1].index)
+        self._applied_to(entries[-1])
+        self._snapshotter.applied(entries)
 
     def _apply(self, entry: Entry) -> None:
         match entry.kind:
             case EntryKind.COMMAND:
                 self._waiters.resolve(self.machine.apply_command(entry.index, entry.data))
             case EntryKind.CONFIGURATION:
-                _, context = decode_configuration(entry.data)
+                configuration, context = decode_configuration(entry.data)
                 self.machine.apply_configuration(entry.index, context)
+                self._applied = self._applied._replace(configuration=configuration)
                 self._connect_peers()
             case EntryKind.NOOP:
                 pass
             case _:
                 raise AssertionError(f"entry {entry.index} is of unknown kind {entry.kind}")
 
-    def _applied_to(self, index: int) -> None:
-        self._applied_index = index
+    def _applied_to(self, entry: Entry) -> None:
+        self._applied = Snapshot(entry.index, entry.term, self._applied.configuration)
+        self._now_at(entry.index)
+
+    def _now_at(self, index: int) -> None:
+        """Tell those who wait that all up to ``index`` is applied."""
         self._core.applied(index)
         self._barrier.release(index)
         if self.machine.store.compacted_physically() < self.machine.store.compact_revision:
@@ -341,12 +411,63 @@ class Node:
         if index >= self._recovered_index:
             self._recovered.set()
 
+    # ---------------------------------------------------------------- a leader's snapshot
+
+    def _needs_file(self, message: InstallSnapshot) -> bool:
+        """Whether the core would take the snapshot (§5.3); otherwise it answers without the file."""
+        status, snapshot = self._core.status(), message.snapshot
+        return (
+            message.term >= status.term
+            and snapshot.index > status.commit_index
+            and status.log.term(snapshot.index) != snapshot.term
+        )
+
+    def _take_arrived(self, arrived: Arrived) -> None:
+        """Take a snapshot that is here, for the next turn of the pump."""
+        self._give_up(self._arrived)
+        self._arrived = arrived
+        self._wake.set()
+
+    def _step_arrived(self) -> None:
+        """Tell the core of a snapshot that is here."""
+        if self._arrived is not None:
+            self._give_up(self._stepped)
+            self._stepped, self._arrived = self._arrived, None
+            self._core.step(self._stepped.message)
+
+    def _give_up(self, arrived: Arrived | None) -> None:
+        """Forget a snapshot that the core did not take: the log caught up with it, or the term is over."""
+        if arrived is not None:
+            self._store.give_up(arrived.ref)
+            self._snapshotter.clean_up()
+
+    def _install(self, write: Write) -> None:
+        """Go on with a leader's snapshot: all of it is committed, so it may be served at once."""
+        arrived, self._stepped = self._stepped, None
+        assert arrived is not None, f"no file is here for {write.snapshot}"
+        snapshot = arrived.message.snapshot
+        assert write.snapshot == snapshot == arrived.ref.snapshot, f"{arrived.ref} for {write.snapshot}"
+        self.machine.adopt(arrived.loader)
+        self._applied = snapshot
+        self._snapshotter.replaced(arrived.ref)
+        self._replaced_by = write.number
+        self._writer.submit(write, arrived.ref)
+        self._connect_peers()
+        self._now_at(snapshot.index)
+        self._propose_all_again()  # what the snapshot covers turns out to be a duplicate
+        self._emit(SnapshotInstalled(arrived.message.source, snapshot.index, arrived.ref.size))
+
+    # ---------------------------------------------------------------- small things
+
     def _connect_peers(self) -> None:
         members = self.machine.membership.members()
         self._transport.set_peers({m.id: m.peer_urls for m in members if m.id != self.member_id})
 
     def _persisted(self, number: int) -> None:
         self._core.persisted(number)
+        if 0 < self._replaced_by <= number:
+            self._replaced_by = 0
+            self._snapshotter.confirm()
         self._wake.set()
 
     def _wake_pump(self) -> None:

@@ -6,16 +6,29 @@ unbroken stream arrive in the order they were sent in.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from raftkv.raft.messages import Message
 from raftkv.raft.types import PeerEvent
 
 
-class Receiver(Protocol):
-    """What a transport calls: the node. Neither method may block or raise.
+class SnapshotChunk(NamedTuple):
+    """A piece of a snapshot file: ``data`` from ``offset`` on.
 
-    Both are called from callbacks of the event loop, never from within a call of the transport's own
+    ``size`` (bytes) and ``checksum`` are of the whole file and tell it from any other one, also of the
+    same index on another member.
+    """
+
+    size: int
+    checksum: bytes
+    offset: int
+    data: bytes
+
+
+class Receiver(Protocol):
+    """What a transport calls: the node. The first two methods may neither block nor raise.
+
+    They are called from callbacks of the event loop, never from within a call of the transport's own
     methods, so a receiver may send while it handles a message.
     """
 
@@ -23,7 +36,15 @@ class Receiver(Protocol):
         """Take a message for this member; its source is the peer that sent it."""
 
     def peer_event(self, peer: int, event: PeerEvent) -> None:
-        """Take a hint about a peer: a stream to it is up, or messages to it were lost."""
+        """Take a hint about a peer: a stream to it is up, messages to it or a snapshot were lost."""
+
+    async def serve_snapshot(self, index: int, term: int, offset: int) -> SnapshotChunk | None:
+        """Return a piece of this member's snapshot of ``index`` and ``term``; None where it has none.
+
+        The transport then answers "gone" and reports ``SNAPSHOT_FAILED`` of the peer that asked.
+
+        Waits as long as its bound on bytes a second wants, so that fetching never slows the rest.
+        """
 
 
 class Transport(Protocol):
@@ -44,6 +65,13 @@ class Transport(Protocol):
 
         A message is dropped when its target is no peer, when no stream to it is up, or when more is
         waiting for it than the queue takes. The last two are reported as ``UNREACHABLE``.
+        """
+
+    async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
+        """Bring a piece of a peer's snapshot file, of at least one byte.
+
+        Raises PeerUnavailable (try again later) and SnapshotGone (the peer has no such file, or none
+        that reaches to ``offset``).
         """
 
     async def close(self) -> None:

@@ -9,4 +9,4 @@ def complete(header: ResponseHeader | None, node: Node) -> None:
     assert header is not None, "a response of the state machine has a header"
     header.cluster_id = node.cluster_id
     header.member_id = node.member_id
-    header.raft_term = node.status().term
+    header.raft_term = node.term

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 from raftkv.mvcc import validate
 from raftkv.mvcc.scan import RangeScan
+from raftkv.mvcc.store import Store
 from raftkv.mvcc.txn import TxnPlan, is_read_only, is_serializable
 from raftkv.node.node import Node
 from raftkv.schema.messages import (
@@ -45,9 +46,13 @@ class KvService:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._store = node.machine.store
         self._max_request_bytes = node.config.max_request_bytes
         self._max_txn_ops = node.config.max_txn_ops
+
+    @property
+    def _store(self) -> Store:
+        """The store as it is now: a snapshot that is installed brings another one."""
+        return self._node.machine.store
 
     async def range(self, request: RangeRequest) -> RangeResponse:
         """Read one key or a range of keys."""

@@ -4,11 +4,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 
 from raftkv.mvcc.membership import MemberInfo
 from raftkv.net.local import Timing
 from raftkv.net.transport import PeerTransport
+from raftkv.node.transport import SnapshotChunk
 from raftkv.raft.messages import AppendEntries, Heartbeat, Message
 from raftkv.raft.types import Entry, PeerEvent
 from raftkv.trace import Event
@@ -18,6 +20,7 @@ QUICK = Timing(connect=5.0, stall=0.2, backoff_first=0.01, backoff_most=0.05)
 PATIENT = QUICK._replace(stall=30.0)
 GIVE_UP_S = 20.0
 N1 = MemberInfo(1, "n1", ("http://127.0.0.1:2380",), ("http://127.0.0.1:2379",), False)
+CHUNK = 1000
 UNSTARTED = MemberInfo(2, "", ("http://127.0.0.1:22380",), (), True)
 
 
@@ -32,6 +35,8 @@ class Member:
         self.reports: list[tuple[int, PeerEvent]] = []
         self.trace: list[Event] = []
         self.urls: list[str] = []
+        self.snapshots: dict[tuple[int, int], bytes] = {}
+        self.asked: list[tuple[int, int, int]] = []
         self._changed = asyncio.Event()
         self.transport = PeerTransport(
             member_id,
@@ -51,6 +56,14 @@ class Member:
     def peer_event(self, peer: int, event: PeerEvent) -> None:
         self.reports.append((peer, event))
         self._changed.set()
+
+    async def serve_snapshot(self, index: int, term: int, offset: int) -> SnapshotChunk | None:
+        self.asked.append((index, term, offset))
+        file = self.snapshots.get((index, term))
+        if file is None or offset >= len(file):
+            return None
+        data = file[offset : offset + CHUNK]
+        return SnapshotChunk(len(file), sha256(file).digest(), offset, data)
 
     def emit(self, event: Event) -> None:
         self.trace.append(event)

@@ -31,12 +31,14 @@ class RawPeer:
         self.grew = asyncio.Event()
         self.writers: list[asyncio.StreamWriter] = []
         self.connections = 0
+        self.answered = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
         self.connections += 1
         await reader.readuntil(b"\r\n\r\n")
         writer.write(self.answer)
+        self.answered += 1
         while self.reads and (piece := await reader.read(65536)):
             self.taken += piece
             self.grew.set()

@@ -4,22 +4,24 @@ Messages travel through the frame codec, one turn of the loop later, unless a li
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
-from raftkv.mvcc.machine import Machine
+from raftkv.errors import PeerUnavailable, SnapshotGone
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.node.config import Config
 from raftkv.node.node import Identity, Node
-from raftkv.node.transport import Receiver
+from raftkv.node.restore import restore
+from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft import HardState, Message, PeerEvent, Role, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.raft.codec import decode_message, encode_message
-from raftkv.storage.disk import FileDisk
+from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata
-from raftkv.storage.wal import Wal
+from raftkv.storage.snapshots import SnapshotFolder
+from raftkv.storage.wal import Recovered, Wal
 from raftkv.trace import Event
 
 CLUSTER_ID = 77
@@ -32,6 +34,8 @@ class Network:
         self.receivers: dict[int, Receiver] = {}
         self.cut: set[tuple[int, int]] = set()
         self.isolated: set[int] = set()
+        self.fetched: list[tuple[int, int, int]] = []
+        self.on_chunk: Callable[[SnapshotChunk], SnapshotChunk] = lambda chunk: chunk
 
     def isolate(self, member: int) -> None:
         """Cut every link of ``member``, also to members that come later."""
@@ -45,8 +49,25 @@ class Network:
     def deliver(self, frame: bytes, link: tuple[int, int]) -> None:
         """Hand a frame to its target, if it is there and the link is whole."""
         receiver = self.receivers.get(link[1])
-        if receiver is not None and link not in self.cut and not self.isolated & set(link):
+        if receiver is not None and self.is_whole(link):
             receiver.receive(decode_message(frame))
+
+    def is_whole(self, link: tuple[int, int]) -> bool:
+        """Whether messages pass from the one to the other member."""
+        return link not in self.cut and not self.isolated & set(link)
+
+    async def fetch(self, link: tuple[int, int], index: int, term: int, offset: int) -> SnapshotChunk:
+        """Let the second member of ``link`` serve the first; ``on_chunk`` may fail or change the answer."""
+        await asyncio.sleep(0)
+        receiver = self.receivers.get(link[1])
+        if receiver is None or not self.is_whole(link) or not self.is_whole(link[::-1]):
+            raise PeerUnavailable(f"no way from {link[0]} to {link[1]}")
+        self.fetched.append((*link, offset))
+        chunk = await receiver.serve_snapshot(index, term, offset)
+        if chunk is None:
+            receiver.peer_event(link[0], PeerEvent.SNAPSHOT_FAILED)
+            raise SnapshotGone(f"{link[1]} has no snapshot {index}-{term} at {offset}")
+        return self.on_chunk(chunk)
 
 
 class LoopbackTransport:
@@ -68,6 +89,9 @@ class LoopbackTransport:
         for message in messages:
             link = (self._member, message.target)
             loop.call_soon(self._network.deliver, encode_message(message), link)
+
+    async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
+        return await self._network.fetch((self._member, peer), index, term, offset)
 
     async def close(self) -> None:
         self._network.receivers.pop(self._member, None)
@@ -92,6 +116,8 @@ class Running:
 class LoopbackCluster:
     """Members 1..n over one ``Network``, each with a log of its own under ``root``."""
 
+    segment_bytes = 1 << 20
+
     def __init__(self, root: Path, size: int = 3, **settings: int) -> None:
         self.root = root
         self.ids = range(1, size + 1)
@@ -111,26 +137,37 @@ class LoopbackCluster:
     def node(self, member: int) -> Node:
         return self.running[member].node
 
+    def open_disk(self, member: int) -> Disk:
+        """Return the disk that a start of ``member`` uses."""
+        return FileDisk()
+
     async def start(self, member: int) -> Node:
-        """Start a member from its log, or from the beginning."""
+        """Start a member from its log, or from the beginning; when that fails nothing stays open."""
+        async with AsyncExitStack() as resources:
+            node, events = await self._build(member, resources)
+            self.running[member] = Running(node, events, resources.pop_all())
+        return node
+
+    async def _open_log(self, member: int, disk: Disk) -> tuple[Wal, Recovered]:
         name = f"n{member}"
         directory = str(self.root / name / "wal")
-        disk = FileDisk()
-        resources = AsyncExitStack()
-        resources.push_async_callback(disk.close)
         if await Wal.exists(disk, directory):
-            wal, recovered = await Wal.open(disk, directory, segment_bytes=1 << 20)
-        else:
-            members = [MemberInfo(m, "", (f"http://n{m}:1",), (), is_learner=False) for m in self.ids]
-            entry = bootstrap_entry(self.ids, encode_members(members))
-            wal, recovered = await Wal.create(
-                disk,
-                directory,
-                Metadata(CLUSTER_ID, member, name),
-                HardState(1, 0, 1),
-                [entry],
-                segment_bytes=1 << 20,
-            )
+            return await Wal.open(disk, directory, segment_bytes=self.segment_bytes)
+        members = [MemberInfo(m, "", (f"http://n{m}:1",), (), is_learner=False) for m in self.ids]
+        return await Wal.create(
+            disk,
+            directory,
+            Metadata(CLUSTER_ID, member, name),
+            HardState(1, 0, 1),
+            [bootstrap_entry(self.ids, encode_members(members))],
+            segment_bytes=self.segment_bytes,
+        )
+
+    async def _build(self, member: int, resources: AsyncExitStack) -> tuple[Node, list[Event]]:
+        name = f"n{member}"
+        disk = self.open_disk(member)
+        resources.push_async_callback(disk.close)
+        wal, recovered = await self._open_log(member, disk)
         resources.push_async_callback(wal.close)
         events: list[Event] = []
         config = Config(
@@ -139,27 +176,29 @@ class LoopbackCluster:
             advertise_client_urls=(f"http://{name}:2",),
             **self._settings,
         )
+        folder = SnapshotFolder(disk, str(self.root / name / "snap"))
+        restored = await restore(wal, recovered, folder, events.append)
         core = make_core(
             member,
-            recovered.entries,
+            restored.entries,
             recovered.hard_state,
             rng=Random(member),
+            snapshot=restored.snapshot,
             election_ticks=config.election_ticks,
             emit=events.append,
         )
         # Every rule about one member is checked at every call, in every test of the node.
-        core = CheckedCore(core, recovered.hard_state, recovered.entries)
+        core = CheckedCore(core, recovered.hard_state, restored.entries, restored.snapshot)
         node = Node(
             config,
             Identity(member, CLUSTER_ID, recovered.boot),
             core=core,
             wal=wal,
-            machine=Machine(),
+            restored=restored,
             transport=LoopbackTransport(member, self.network),
             emit=events.append,
         )
-        self.running[member] = Running(node, events, resources)
-        return node
+        return node, events
 
     async def stop(self, member: int) -> None:
         """End a member; its log stays."""

@@ -1,0 +1,161 @@
+"""The snapshots of one member: which count, who is being served, and what may go.
+
+Those that count are the last few, and the log names them. A file that is still being sent to a follower stays
+beyond that. Tasks that make, receive and remove files meet here: one at a time.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from raftkv.errors import StorageError
+from raftkv.node.throttle import Throttle
+from raftkv.node.transport import SnapshotChunk
+from raftkv.storage.snapshot_format import SnapshotMeta, SnapshotRef
+from raftkv.storage.snapshots import (
+    IncomingSnapshot,
+    SnapshotDraft,
+    SnapshotFolder,
+    UnpublishedSnapshot,
+)
+
+KEPT: Final = 3
+"""How many snapshots count: when the newest is damaged, an older one and the log after it will do."""
+
+CHUNK_BYTES: Final = 256 * 1024
+
+SERVE_BYTES_PER_SECOND: Final = 32 * 1024 * 1024
+"""For all followers together, so that those who write notice little of it."""
+
+SERVED_SECONDS: Final = 30.0
+"""A file that was asked for so recently is still being sent."""
+
+
+class SnapshotStore:
+    """Snapshot files over a ``SnapshotFolder``; ``kept`` are those that count, oldest first.
+
+    Methods raise StorageError.
+    """
+
+    def __init__(self, folder: SnapshotFolder, kept: Sequence[SnapshotRef]) -> None:
+        self.kept = tuple(kept)
+        self.replacements = 0
+        self._folder = folder
+        self._files = {_key(ref): ref for ref in kept}
+        self._replaced: tuple[SnapshotRef, ...] = ()
+        self._undecided: dict[tuple[int, int], SnapshotRef] = {}
+        self._served: dict[tuple[int, int], float] = {}
+        self._throttle = Throttle(SERVE_BYTES_PER_SECOND)
+        self._lock = asyncio.Lock()
+
+    @property
+    def newest(self) -> SnapshotRef | None:
+        """The snapshot that the log begins with, or began with."""
+        return self.kept[-1] if self.kept else None
+
+    def kept_with(self, ref: SnapshotRef) -> tuple[SnapshotRef, ...]:
+        """Return those that are to count once ``ref``, the newest, does."""
+        return (*self.kept, ref)[-KEPT:]
+
+    def add(self, ref: SnapshotRef) -> None:
+        """Note that ``ref`` counts from now on, as the newest."""
+        self.kept = self.kept_with(ref)
+        self._files[_key(ref)] = ref
+        self.give_up(ref)
+
+    def replace(self, ref: SnapshotRef) -> None:
+        """Note that ``ref`` takes the place of all; these stay until ``confirm``, for the log names them."""
+        self._replaced += self.kept
+        self.kept = (ref,)
+        self.replacements += 1
+        self._files[_key(ref)] = ref
+        self.give_up(ref)
+
+    def confirm(self) -> None:
+        """Note that the log has forgotten what was replaced."""
+        self._replaced = ()
+
+    @property
+    def oldest_index(self) -> int:
+        """Index of the oldest snapshot that the log may name; 0 where it names none."""
+        return min((ref.snapshot.index for ref in (*self._replaced, *self.kept)), default=0)
+
+    def give_up(self, ref: SnapshotRef) -> None:
+        """Note that a published file is not waiting for the log any more: if it does not count, it goes."""
+        self._undecided.pop(_key(ref), None)
+
+    # ---------------------------------------------------------------- serving
+
+    async def serve(self, index: int, term: int, offset: int) -> SnapshotChunk | None:
+        """Return a chunk of a file, in its turn; None where there is no such file or place in it.
+
+        Also None where it can't be read: the followers are better served by another snapshot.
+        """
+        ref = self._files.get((index, term))
+        if ref is None or offset >= ref.size:
+            return None
+        self._served[index, term] = asyncio.get_running_loop().time()
+        await self._throttle.take(CHUNK_BYTES)
+        try:
+            data = await self._read(ref, offset)
+        except StorageError:
+            return None
+        return SnapshotChunk(ref.size, ref.checksum, offset, data) if data else None
+
+    async def _read(self, ref: SnapshotRef, offset: int) -> bytes:
+        file = await self._folder.open(ref)
+        try:
+            return await file.read(offset, CHUNK_BYTES)
+        finally:
+            await file.close()
+
+    def being_served(self) -> list[int]:
+        """Return the indexes of the snapshots that followers fetch, in ascending order."""
+        since = asyncio.get_running_loop().time() - SERVED_SECONDS
+        self._served = {key: at for key, at in self._served.items() if at >= since}
+        return sorted(index for index, _ in self._served)
+
+    # ---------------------------------------------------------------- files
+
+    async def create(self, meta: SnapshotMeta) -> SnapshotDraft:
+        """Begin a snapshot."""
+        async with self._lock:
+            return await self._folder.create(meta)
+
+    async def receive(self, ref: SnapshotRef) -> IncomingSnapshot:
+        """Begin to receive a file, or go on with it."""
+        async with self._lock:
+            return await self._folder.receive(ref)
+
+    async def publish(self, finished: UnpublishedSnapshot) -> SnapshotRef:
+        """Give a file its name. It counts only when the log names it; until it is given up it stays."""
+        async with self._lock:
+            ref = await self._folder.publish(finished)
+            self._undecided[_key(ref)] = ref
+            return ref
+
+    async def discard(self, unpublished: UnpublishedSnapshot) -> None:
+        """Remove a file that was not published."""
+        async with self._lock:
+            await unpublished.discard()
+
+    async def prune(self, installing: Sequence[int]) -> None:
+        """Remove every file that neither counts nor is being sent to a follower.
+
+        ``installing``: indexes of snapshots that followers were told of.
+        """
+        async with self._lock:
+            needed = [*self.being_served(), *installing]
+            counting = [_key(ref) for ref in (*self._replaced, *self.kept)]
+            self._files = {
+                key: ref for key, ref in self._files.items() if key in counting or key[0] in needed
+            }
+            await self._folder.keep([*self._files.values(), *self._undecided.values()])
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._folder.close()
+
+
+def _key(ref: SnapshotRef) -> tuple[int, int]:
+    return ref.snapshot.index, ref.snapshot.term
