@@ -212,12 +212,12 @@ def split_by_snapshots(samples: Samples, windows: Sequence[tuple[float, float]])
     )
     if not during or not usual:
         raise BenchError(
-            f"{len(windows)} snapshots, {len(during)} puts during one, {len(usual)} outside: "
+            f"{len(windows)} snapshots, {len(during.puts)} puts during one, {len(usual.puts)} outside: "
             f"choose another --snapshot-every"
         )
     return {
-        "puts_during": len(during),
-        "puts_usual": len(usual),
+        "puts_during": len(during.puts),
+        "puts_usual": len(usual.puts),
         "usual_p99_ms": usual.quantile(0.99),
         "usual_worst_ms": usual.worst(),
         "during_p99_ms": during.quantile(0.99),

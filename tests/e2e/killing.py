@@ -31,13 +31,14 @@ SEGMENT_BYTES = MIB
 SNAPSHOT_COUNT = 400
 TAIL_ENTRIES = 200
 KEPT_SNAPSHOTS = 3
-MOST_SEGMENTS = 100
+MOST_SEGMENTS = 12
 """A bound for the log of a member: what lies above the oldest kept snapshot, the tail and a spare."""
 
 PAGE = 5000
 QUICK = ("--heartbeat-interval", "50", "--election-timeout", "400")
 CALM_SECONDS = 40.0
 WATCH_SECONDS = 3.0
+SETTLE_SECONDS = 10.0
 
 
 class Killing:
@@ -184,10 +185,13 @@ class Killing:
 
     async def _files(self) -> list[str]:
         """Once nothing is written, a member has a bounded number of files."""
-        found = []
-        deadline = now() + 10
-        while any(self._unfinished(member) for member in self.members) and now() < deadline:
+        deadline = now() + SETTLE_SECONDS
+        while (found := self._too_many_files()) and now() < deadline:
             await asyncio.sleep(0.1)
+        return found
+
+    def _too_many_files(self) -> list[str]:
+        found = []
         for member in self.members:
             found += [f"{member.name} left {path.name}" for path in self._unfinished(member)]
             kept, segments = (
