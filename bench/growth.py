@@ -291,14 +291,15 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "rounds": options.rounds,
         "rate": RATE,
+        "ran": {},
     }
     for part in options.parts:
-        began = time.monotonic()
+        began, before = time.monotonic(), os.getloadavg()[0]
         print(f"growth.py: {part} ...", file=sys.stderr, flush=True)
         place = folder / part
         place.mkdir()
         result[part] = PARTS[part](place, options)
-        result[part + "_took_s"] = time.monotonic() - began
+        result["ran"][part] = {"seconds": time.monotonic() - began, "machine_load_before": before}
         result["goals"] = goals(result)
         if options.json is not None:  # after each part, for a later one may fail
             options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

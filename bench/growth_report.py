@@ -69,6 +69,8 @@ def markdown(result: dict[str, Any]) -> str:
         if name in result:
             parts.append("\n".join(section(result[name])))
     parts.append("\n".join(f"- {goal['text']}" for goal in result["goals"]))
+    loads = [f"{ran['machine_load_before']:.1f} before {part}" for part, ran in result["ran"].items()]
+    parts.append(f"Load average of the machine: {', '.join(loads)} (the last minute's: what ran besides).")
     return "\n\n".join(parts) + "\n"
 
 
