@@ -8,6 +8,7 @@ state machine and the core from it, then the node with its transport, then what 
 import asyncio
 import gc
 import json
+import os
 import resource
 import signal
 import sys
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, TextIO
@@ -27,20 +29,24 @@ from raftkv.net.bootstrap import started_before
 from raftkv.net.transport import PeerTransport
 from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
 from raftkv.node.node import Identity, Node
-from raftkv.node.restore import restore
-from raftkv.raft import HardState, bootstrap_entry, make_core
+from raftkv.node.restore import Restored, restore
+from raftkv.raft import Consensus, HardState, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
+from raftkv.raft.record_file import RecordFile
+from raftkv.raft.recorded import CoreMaker, RecordedCore
 from raftkv.service.maintenance import ETCD_VERSION
 from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata
 from raftkv.storage.snapshots import SnapshotFolder
 from raftkv.storage.wal import Recovered, Wal
 from raftkv.trace import (
+    Emit,
     Event,
     LogTruncated,
     LooseEnd,
     PeerDown,
     PeerRefused,
+    RecordEnded,
     SlowStep,
     SnapshotDamaged,
     SnapshotFailed,
@@ -65,10 +71,14 @@ LEVEL_OF: Mapping[type, str] = {
     PeerRefused: "warning",
     SnapshotDamaged: "error",
     SnapshotFailed: "warning",
+    RecordEnded: "warning",
     SlowStep: "warning",
     TornTailCut: "warning",
 }
 """Levels other than info."""
+
+RECORD_BUFFER = 256 * 1024
+"""Bytes of a record that wait for the next tick; more are written at once."""
 
 HAND_OVER_SECONDS = 0.5
 """How long a leader that stops may take to hand its leadership over."""
@@ -190,25 +200,13 @@ async def build(config: Config, log: EventLog) -> Server:
         machine = restored.machine
         named = {member.id: member.name for member in bootstrap_members(config)}
         log.member_names = lambda: named | {m.id: m.name for m in machine.membership.members() if m.name}
-        rng = SystemRandom()
-        core = make_core(
-            metadata.member_id,
-            restored.entries,
-            recovered.hard_state,
-            rng=rng,
-            snapshot=restored.snapshot,
-            election_ticks=config.election_ticks,
-            lease_reads=config.lease_reads,
-            emit=log.emit,
-        )
-        if config.check_rules:
-            core = CheckedCore(core, recovered.hard_state, restored.entries, restored.snapshot)
+        core = build_core(config, recovered, restored, log.emit, resources)
         server = Server(config, log)
         server.transport = PeerTransport(
             metadata.member_id,
             metadata.cluster_id,
             log.emit,
-            rng,
+            SystemRandom(),
             members=lambda: tuple(machine.membership.members()),
             version=lambda: {"etcdserver": ETCD_VERSION, "etcdcluster": CLUSTER_VERSION},
         )
@@ -234,6 +232,49 @@ async def open_snapshots(config: Config, resources: AsyncExitStack) -> SnapshotF
     folder = SnapshotFolder(disk, f"{config.data_folder}/member/snap")
     resources.push_async_callback(folder.close)
     return folder
+
+
+def build_core(
+    config: Config,
+    recovered: Recovered,
+    restored: Restored,
+    emit: Emit,
+    resources: AsyncExitStack,
+) -> Consensus:
+    """Make the core from what the disk held, with whoever is to look on. Raises ConfigError."""
+    make: CoreMaker = make_core
+    if config.record_core:
+        try:
+            # closed with the record
+            opened = open(config.record_core, "xb", RECORD_BUFFER, opener=_open_for_owner)  # noqa: SIM115
+        except FileExistsError as error:
+            raise ConfigError(
+                f"--record-core {config.record_core}: this file is there already, and a record is not "
+                f"written over; move it away or name another file"
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"--record-core {config.record_core}: {error.strerror or error}") from error
+        record = RecordFile(opened, emit)
+        resources.callback(record.close)
+        make = partial(RecordedCore, make_core, record)
+    core = make(
+        recovered.metadata.member_id,
+        restored.entries,
+        recovered.hard_state,
+        rng=SystemRandom(),
+        snapshot=restored.snapshot,
+        election_ticks=config.election_ticks,
+        lease_reads=config.lease_reads,
+        emit=emit,
+    )
+    if config.check_rules:
+        core = CheckedCore(core, recovered.hard_state, restored.entries, restored.snapshot)
+    return core
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    """Open a file that nobody else may read, for it holds what clients wrote."""
+    return os.open(path, flags, 0o600)
 
 
 async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tuple[Wal, Recovered]:

@@ -146,6 +146,13 @@ class LooseEnd(NamedTuple):
     text: str
 
 
+class RecordEnded(NamedTuple):
+    """The record of this member's core stops after ``records`` calls, with the reason."""
+
+    records: int
+    reason: str
+
+
 Event = (
     Started
     | Stopped
@@ -164,6 +171,7 @@ Event = (
     | PeerRefused
     | SlowStep
     | LooseEnd
+    | RecordEnded
 )
 
 Emit = Callable[[Event], None]
@@ -191,10 +199,8 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
         case LogTruncated():
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
-        case PeerUp() | PeerDown() | PeerRefused():
-            return _describe_peer(event, name)
-        case LooseEnd() | SlowStep():
-            return _describe_trouble(event)
+        case PeerUp() | PeerDown() | PeerRefused() | SlowStep() | LooseEnd() | RecordEnded():
+            return _describe_surroundings(event, name)
         case _:
             return _describe_storage(event, name)
 
@@ -233,16 +239,16 @@ def _describe_storage(event: _StorageEvent, name: Callable[[int], str]) -> str:
             return f"{event.path} is damaged ({event.reason}) and was put aside; {instead} is used instead"
 
 
-def _describe_trouble(event: LooseEnd | SlowStep) -> str:
+def _describe_surroundings(
+    event: PeerUp | PeerDown | PeerRefused | SlowStep | LooseEnd | RecordEnded, name: Callable[[int], str]
+) -> str:
     match event:
         case LooseEnd():
             return f"an error that nobody awaits: {event.text}"
+        case RecordEnded():
+            return f"the record of the core ends after {event.records} calls: {event.reason}"
         case SlowStep():
             return f"the step {event.step} held the loop for {event.milliseconds:.0f} ms"
-
-
-def _describe_peer(event: PeerUp | PeerDown | PeerRefused, name: Callable[[int], str]) -> str:
-    match event:
         case PeerUp():
             return f"peer {name(event.peer)} is up"
         case PeerDown():

@@ -21,7 +21,6 @@ LONG_FUNCTIONS: dict[str, int] = {}
 NOT_IMPORTED = {
     "raftkv.__main__": "started, not imported",
     "raftkv.raft.figure2": "a core to read and to hold against the claims",
-    "raftkv.raft.recorded": "used by the tests and, later, as an option of a live node",
 }
 """Modules that no other one imports, and why."""
 

@@ -52,6 +52,7 @@ class Config:
     snapshot_count: int = 100_000
     lease_reads: bool = False
     check_rules: bool = False
+    record_core: str = ""
     log_level: str = "info"
     log_format: str = "text"
 

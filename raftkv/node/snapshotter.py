@@ -237,6 +237,9 @@ class Snapshotter:
             except asyncio.CancelledError:
                 await self._store.discard(draft)
                 raise
+        except asyncio.CancelledError:
+            self.clean_up()  # the file may have been made when its maker was gone already
+            raise
         finally:
             cut.close()
         return _Dump(draft, cut.keys)

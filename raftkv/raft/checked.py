@@ -1,8 +1,9 @@
 """A core whose every call is held against the rules: an option for a live member.
 
 The observer of one member knows nothing of the others, so only the rules about a single member apply. It
-keeps the whole log a second time and costs some tens of microseconds a call: it is for finding bugs, not
-for speed. A broken rule is an own bug: ``RuleViolated`` is an AssertionError, and the member stops.
+keeps what is not settled and a window of what is (the last ``WINDOW`` entries that are committed, durable and
+applied), and costs some tens of microseconds a call: it is for finding bugs, not for speed. A broken rule is
+an own bug: ``RuleViolated`` is an AssertionError, and the member stops.
 """
 
 from collections import deque
@@ -29,6 +30,9 @@ from raftkv.raft.messages import Message
 from raftkv.raft.ready import Ready, Write
 from raftkv.raft.types import Change, Entry, HardState, Part, PeerEvent, Snapshot, Status
 
+WINDOW = 10_000
+"""Settled entries, and votes, leaders and reads, that the observer of a live member keeps."""
+
 OWN_RULES = tuple(rule for rule in RULES if not rule.whole_cluster)
 """The rules that hold for one member, whatever the others do."""
 
@@ -36,7 +40,7 @@ OWN_RULES = tuple(rule for rule in RULES if not rule.whole_cluster)
 class CheckedCore:
     """Passes every call on to ``core`` and checks what came of it."""
 
-    parts: ClassVar[frozenset[Part]] = frozenset(Part)
+    parts: ClassVar[frozenset[Part]] = frozenset()
 
     def __init__(
         self,
@@ -44,15 +48,18 @@ class CheckedCore:
         hard_state: HardState,
         entries: Sequence[Entry],
         snapshot: Snapshot | None = None,
+        *,
+        window: int = WINDOW,
     ) -> None:
         """Watch ``core``, which was just made from this disk."""
         self._core = core
-        self._observer = Observer(OWN_RULES)
+        self.parts = core.parts  # type: ignore[misc]  # those of the core inside
+        self._observer = Observer(OWN_RULES, window)
         self._writes: deque[Write] = deque()
         self._event: Event = Started(hard_state, entries, snapshot)
         self._status = core.status()
         self._node_id = self._status.node_id
-        self._observer.ledger.adopt(self._node_id, hard_state, entries)
+        self._observer.ledger.adopt(self._node_id, hard_state, entries, snapshot)
         self._check(self._event, before=None)
 
     def tick(self, intervals: int = 1) -> None:

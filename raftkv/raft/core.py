@@ -24,8 +24,9 @@ from raftkv.errors import (
     NotLeader,
     TooManyRequests,
 )
+from raftkv.raft.forwarding import ForwardQueue
 from raftkv.raft.log import RaftLog
-from raftkv.raft.membership import ConfigurationHistory, changed, encode_configuration
+from raftkv.raft.membership import ConfigurationHistory, changed, check_caught_up, encode_configuration
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -43,7 +44,7 @@ from raftkv.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftkv.raft.progress import Progress, ProgressState
+from raftkv.raft.progress import MAX_APPEND_BYTES, MAX_APPEND_ENTRIES, Progress, ProgressState
 from raftkv.raft.quorum import VoteResult, acknowledged_by_majority, is_majority, vote_result
 from raftkv.raft.reads import LeaderLease, ReadQueue, ReadRequest
 from raftkv.raft.ready import ReadState, Ready, Write
@@ -66,21 +67,11 @@ from raftkv.trace import Emit, LeaderChanged, LogTruncated, RoleChanged, VoteCas
 if TYPE_CHECKING:
     from random import Random
 
-MAX_APPEND_BYTES = 1024 * 1024
-"""Entry data in one AppendEntries, and in one batch of committed entries."""
-
-MAX_APPEND_ENTRIES = 2048
-"""Entries in one AppendEntries, and commands in one ForwardProposals: tiny ones cost time, not bytes."""
-
 MAX_COMMITTED_ENTRIES = 256
 """Committed entries in one Ready, so that no step of the host grows long."""
 
 MAX_UNCOMMITTED_BYTES = 64 * 1024 * 1024
 """Entry data a leader holds uncommitted before it refuses more proposals."""
-
-
-CAUGHT_UP = 0.9
-"""A learner is promoted when it holds this share of the leader's log (as etcd)."""
 
 PATIENCE = 10
 """Election time-outs until a snapshot on its way is sent again, or a removed peer is let go."""
@@ -132,18 +123,17 @@ class Raft:
         self.reads = ReadQueue()
         self.lease = LeaderLease(election_ticks)
         self.transferee = NO_NODE
+        self._transfer_elapsed = 0
         self._lease_reads = lease_reads
         self._lease_void = False
         self._promised = lease_reads  # to give no vote: what we answered may be part of a lease
-        self._leaving: dict[int, int] = {}  # removed peer -> index of the change that removed it
         self._uncommitted_bytes = 0
         # Effects waiting for ready().
         self._write_number = 0
         self._messages: list[Message] = []
         self._after: list[Message] = []
         self._read_states: list[ReadState] = []
-        self._forward_commands: list[bytes] = []
-        self._forward_reads: list[int] = []
+        self._forwarded = ForwardQueue()
         self._restored: Snapshot | None = None
         self._configuration_changed = True
         self._hint_due = False
@@ -184,9 +174,9 @@ class Raft:
         if self.role is Role.LEADER:
             self.send_heartbeats()
             self.lose_patience()
+            self.give_up_transfer()
             if self._election_elapsed >= self.election_ticks:
                 self._election_elapsed = 0
-                self.transferee = NO_NODE  # §3.10: the target did not take over in time
                 self.check_quorum()
         elif self._election_elapsed >= self._election_timeout:
             self.on_election_timeout()
@@ -203,8 +193,6 @@ class Raft:
             return
         if message.term < self.current_term and not self.on_lower_term(message):
             return
-        if self.role is Role.LEADER and message.source in self.progress:
-            self.progress[message.source].recently_active = True
         self._handlers[type(message)](message)
 
     def on_higher_term(self, message: Message) -> bool:
@@ -270,14 +258,22 @@ class Raft:
         return self.leader != NO_NODE and self._election_elapsed < self.election_ticks
 
     def report(self, peer: int, event: PeerEvent) -> None:
-        """Take a hint of the transport: what was under way to ``peer`` may be lost."""
+        """Take a hint of the transport: what was under way to ``peer`` may be lost.
+
+        A snapshot is costly, and what failed once fails again: it rests for an election time-out.
+        """
         progress = self.progress.get(peer)
         if progress is None:
             return
-        if event is PeerEvent.CONNECTED:
-            progress.probe_sent = False
-        elif progress.state is not ProgressState.PROBE:
-            progress.probe_from(progress.match_index + 1)
+        match event:
+            case PeerEvent.CONNECTED:
+                progress.probe_sent = False
+            case PeerEvent.UNREACHABLE if progress.replicating:
+                progress.probe_from(progress.match_index + 1)
+            case PeerEvent.SNAPSHOT_FAILED:
+                progress.patience = min(progress.patience, self.election_ticks)
+            case _:
+                pass
 
     # ---------------------------------------------------------------- elections (§3.4, §9.6)
 
@@ -309,6 +305,7 @@ class Raft:
         self.current_term += 1
         self.voted_for = self.node_id
         self._change_role(Role.CANDIDATE)
+        self._change_leader(NO_NODE)  # a new term has none yet, also when the old one asked us to stand
         self._votes = {}
         last_index, last_term = self.log.last_index, self.log.last_term
         for peer in self._other_voters():
@@ -371,7 +368,6 @@ class Raft:
         self._change_leader(self.node_id)
         self._election_elapsed = 0
         self.progress = {peer: Progress(self.log.last_index + 1) for peer in self._peers()}
-        self._leaving = {}
         self.reads = ReadQueue()
         self.lease, self._lease_void = LeaderLease(self.election_ticks), False
         self.transferee = NO_NODE
@@ -398,7 +394,7 @@ class Raft:
                 raise TooManyRequests(f"{self._uncommitted_bytes} bytes wait to be committed")
             self._append(EntryKind.COMMAND, data)
         elif self.leader != NO_NODE:
-            self._forward_commands.append(data)
+            self._forwarded.commands.append(data)
         else:
             raise NoLeader("no leader is known")
 
@@ -529,10 +525,13 @@ class Raft:
         progress = self.progress.get(message.source)
         if self.role is not Role.LEADER or progress is None:
             return
+        progress.recently_active = True
         if not message.success:
             progress.refused(message.index, self.backup_next_index(message))
             return
         if progress.acknowledged(message.index):
+            if progress.state is ProgressState.SNAPSHOT and self.log.term(message.index) is not None:
+                progress.probe_from(message.index + 1)  # an older snapshot arrived: entries are enough
             self.advance_commit()
         if self.role is Role.LEADER:
             self.finish_transfer(message.source)
@@ -550,6 +549,7 @@ class Raft:
             # A peer's log may still differ beyond what it acknowledged.
             commit = min(self.commit_index, progress.match_index)
             self._send(Heartbeat(self.node_id, peer, self.current_term, commit, self.reads.round))
+        self.release_reads()  # a lone voter needs no answer
 
     def on_heartbeat(self, message: Heartbeat) -> None:
         """§3.4: follow; the commit index is one we have acknowledged, so our log agrees up to it."""
@@ -562,6 +562,7 @@ class Raft:
         progress = self.progress.get(message.source)
         if self.role is not Role.LEADER or progress is None:
             return
+        progress.recently_active = True
         progress.confirmed_round = max(progress.confirmed_round, message.round)
         self.release_reads()
         progress.probe_sent = False
@@ -612,13 +613,10 @@ class Raft:
     def lose_patience(self) -> None:
         """Send a snapshot again that did not arrive in time; let go of removed peers that are silent."""
         for peer, progress in list(self.progress.items()):
-            if progress.patience == 0:
-                continue
-            progress.patience -= 1
-            if progress.patience == 0 and peer in self._leaving:
-                self._forget(peer)
-            elif progress.patience == 0 and progress.state is ProgressState.SNAPSHOT:
+            if progress.lost_patience():
                 progress.probe_from(progress.match_index + 1)
+            if progress.has_left():
+                del self.progress[peer]
 
     # ---------------------------------------------------------------- membership (§4)
 
@@ -643,8 +641,7 @@ class Raft:
             raise ChangeRefused("the leader has not committed an entry of its term yet")
         if change.kind is ChangeKind.PROMOTE and change.member in self.progress:
             match_index = self.progress[change.member].match_index
-            if match_index < CAUGHT_UP * self.log.last_index:
-                raise ChangeRefused(f"learner {change.member:x} is at {match_index}: not caught up")
+            check_caught_up(change.member, match_index, self.log.last_index)
 
     def follow_configuration(self, before: Configuration, after: Configuration) -> None:
         """§4.1, §4.2: track new members; keep telling a removed one until it knows."""
@@ -654,20 +651,13 @@ class Raft:
                 self.progress[member].recently_active = True
         for member in before.members:
             if member not in after.members and member != self.node_id:
-                self._leaving[member] = self.configurations.latest_index
-                self.progress[member].patience = PATIENCE * self.election_ticks
+                self.progress[member].leave(self.configurations.latest_index, PATIENCE * self.election_ticks)
 
     def let_go(self, peer: int) -> None:
         """§4.2.3: a removed peer that has heard of the commit of its removal needs us no more."""
-        removal = self._leaving.get(peer)
-        if removal is not None:
-            progress = self.progress[peer]
-            if progress.match_index >= removal and progress.commit_sent >= removal:
-                self._forget(peer)
-
-    def _forget(self, peer: int) -> None:
-        del self.progress[peer]
-        del self._leaving[peer]
+        progress = self.progress[peer]
+        if progress.removal and min(progress.match_index, progress.commit_sent) >= progress.removal:
+            del self.progress[peer]
 
     def is_removed(self, member: int) -> bool:
         """Whether a *committed* change removed the member: one that is not may still be rolled back."""
@@ -697,8 +687,8 @@ class Raft:
             return
         if target not in self.configuration.voters:
             raise BadTransferee(f"member {target:x} is not a voter")
-        self.transferee = target
-        self._election_elapsed = 0
+        if target != self.transferee:
+            self.transferee, self._transfer_elapsed = target, 0
         self._lease_void = True  # also later: a TimeoutNow that is late still overrides stickiness
         self.finish_transfer(target)
 
@@ -706,6 +696,12 @@ class Raft:
         """§3.10: once the target's log is as ours, it may stand without waiting."""
         if peer == self.transferee and self.progress[peer].match_index == self.log.last_index:
             self._send(TimeoutNow(self.node_id, peer, self.current_term))
+
+    def give_up_transfer(self) -> None:
+        """§3.10: a target that does not take over in time; asking for it again gives it no more time."""
+        self._transfer_elapsed += 1
+        if self._transfer_elapsed >= self.election_ticks:
+            self.transferee = NO_NODE
 
     def on_timeout_now(self, message: TimeoutNow) -> None:
         """§3.10: stand at once; our leader wants it, so no pre-vote and no stickiness."""
@@ -738,7 +734,7 @@ class Raft:
         if self.role is Role.LEADER:
             self.reads.add((context,))
         elif self.leader != NO_NODE:
-            self._forward_reads.append(context)
+            self._forwarded.reads.append(context)
         else:
             raise NoLeader("no leader is known")
 
@@ -765,7 +761,6 @@ class Raft:
         elif self.reads.may_start:
             self.reads.start(self.commit_index)
             self.send_heartbeats()
-            self.release_reads()
 
     def may_read_under_lease(self) -> bool:
         """§6.4.1: whether no other leader can exist yet, by the clocks (option, off by default)."""
@@ -815,7 +810,8 @@ class Raft:
             self.advance_commit()
 
     def applied(self, index: int) -> None:
-        """Take note that every committed entry up to ``index`` is applied."""
+        """Take note that every committed entry up to ``index`` is applied, or in a snapshot loaded."""
+        assert self.applied_index <= index <= self.commit_index, f"{index} is applied out of order"
         self.applied_index = index
 
     def status(self) -> Status:
@@ -845,14 +841,8 @@ class Raft:
             self.start_read_round()
             for peer, progress in self.progress.items():
                 self.replicate(peer, progress)
-        if self.leader not in (NO_NODE, self.node_id):
-            for commands in in_batches(self._forward_commands):
-                self._send(ForwardProposals(self.node_id, self.leader, self.current_term, commands))
-            if self._forward_reads:
-                contexts = tuple(self._forward_reads)
-                self._send(ReadIndex(self.node_id, self.leader, self.current_term, contexts))
-        # Without a leader they are lost, as on the wire; the host asks again.
-        self._forward_commands, self._forward_reads = [], []
+        for message in self._forwarded.take(self.node_id, self.leader, self.current_term):
+            self._send(message)
 
     def _send(self, message: Message) -> None:
         """Let a message leave at once, or after the next Write, by what it asserts about us."""
@@ -916,16 +906,3 @@ class Raft:
         if leader != self.leader:
             self.leader = leader
             self._emit(LeaderChanged(leader, self.current_term))
-
-
-def in_batches(commands: Sequence[bytes]) -> list[tuple[bytes, ...]]:
-    """Cut ``commands`` into batches that fit one message, at least one command in each."""
-    batches: list[list[bytes]] = []
-    room = 0
-    for command in commands:
-        room -= len(command)
-        if not batches or room < 0 or len(batches[-1]) == MAX_APPEND_ENTRIES:
-            batches.append([])
-            room = MAX_APPEND_BYTES - len(command)
-        batches[-1].append(command)
-    return [tuple(batch) for batch in batches]

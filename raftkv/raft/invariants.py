@@ -101,7 +101,7 @@ def vote_for_up_to_date_log(step: Step, ledger: Ledger) -> str | None:
     asked, before = step.event.message, step.before
     fresh = before is None or (before.term, before.vote) != (step.after.term, step.after.vote)
     log = ledger.members[step.node_id].log
-    own = (log[-1].term, log[-1].index) if log else (0, 0)
+    own = log.term_before(len(log)), len(log)
     if fresh and step.after.vote == asked.source and (asked.last_log_term, asked.last_log_index) < own:
         return f"own log ends at {own}, the candidate's at {asked.last_log_term, asked.last_log_index}"
     return None
@@ -161,9 +161,8 @@ def log_matching(step: Step, ledger: Ledger) -> str | None:
     """Log matching: the same index and term means the same entries up to there."""
     member = ledger.members[step.node_id]
     for position in range(member.changed_from - 1, len(member.log)):
-        entry = member.log[position]
-        previous = member.log[position - 1].term if position else 0
-        if ledger.entries[entry.index, entry.term] != (entry, previous):
+        entry, previous = member.log[position], member.log.term_before(position)
+        if ledger.entries[entry.index][entry.term] != (entry, previous):
             return f"entry {entry.index} of term {entry.term} differs, or what is before it"
     return None
 
@@ -173,8 +172,7 @@ def log_is_ordered(step: Step, ledger: Ledger) -> str | None:
     """Indexes follow each other and terms never fall along a log."""
     member = ledger.members[step.node_id]
     for position in range(member.changed_from - 1, len(member.log)):
-        entry = member.log[position]
-        previous = member.log[position - 1].term if position else 0
+        entry, previous = member.log[position], member.log.term_before(position)
         if entry.index != position + 1 or not previous <= entry.term <= step.after.term:
             return f"{entry[:2]} at {position + 1}, after term {previous}, in term {step.after.term}"
     return None
@@ -214,7 +212,7 @@ def commit_own_term(step: Step, ledger: Ledger) -> str | None:
     if not step.goes_on_leading or step.before is None:
         return None
     index, log = step.after.commit_index, ledger.members[step.node_id].log
-    if index > step.before.commit_index and log[index - 1].term != step.after.term:
+    if index > step.before.commit_index and log.term_before(index) != step.after.term:
         return f"entry {index} of an older term was committed in term {step.after.term}"
     return None
 
@@ -241,6 +239,15 @@ def committed_is_the_same(step: Step, ledger: Ledger) -> str | None:
         known = ledger.committed[entry.index - 1 : entry.index]
         if known != [entry]:
             return f"entry {entry[:2]}, where {[other[:2] for other in known]} is committed"
+    return None
+
+
+@rule("§3.6.3")
+def committed_stays(step: Step, ledger: Ledger) -> str | None:
+    """What a member knows to be committed is never replaced in its log."""
+    member, before = ledger.members[step.node_id], step.before
+    if before is not None and member.truncated and member.changed_from <= before.commit_index:
+        return f"entry {member.changed_from} was replaced, {before.commit_index} were committed"
     return None
 
 
@@ -391,7 +398,7 @@ def one_change_at_a_time(step: Step, ledger: Ledger) -> str | None:
 
 @rule("§4.1")
 def changes_one_member(step: Step, ledger: Ledger) -> str | None:
-    """A configuration differs by at most one voter from the one before, and brings no removed id back."""
+    """A configuration differs by at most one member from the one before, and brings no removed id back."""
     history = ledger.members[step.node_id].configurations
     first = ledger.members[step.node_id].changed_from
     for position in range(len(history) - 1, 0, -1):
@@ -405,13 +412,13 @@ def changes_one_member(step: Step, ledger: Ledger) -> str | None:
 
 def _wrong_change(old: Configuration, new: Configuration) -> str | None:
     moved = set(old.voters) ^ set(new.voters)
-    if len(moved) > 1:
-        return f"moves {sorted(moved)} at once"
+    moved |= set(old.learners) ^ set(new.learners)
+    moved |= set(old.removed) ^ set(new.removed)
     if not set(old.removed) <= set(new.removed):
         return "forgets who was removed"
     if back := set(new.removed) & set(new.members):
         return f"brings {sorted(back)} back"
-    return None
+    return f"moves {sorted(moved)} at once" if len(moved) > 1 else None
 
 
 @rule("§4.1 (2015)")
@@ -422,7 +429,7 @@ def change_waits_for_own_term(step: Step, ledger: Ledger) -> str | None:
     member, commit = ledger.members[step.node_id], step.before.commit_index
     new = member.log[member.changed_from - 1 :]
     changes = [entry.index for entry in new if entry.kind == EntryKind.CONFIGURATION]
-    if changes and (not commit or member.log[commit - 1].term != step.after.term):
+    if changes and (not commit or member.log.term_before(commit) != step.after.term):
         return f"change {changes} in term {step.after.term}, of which nothing is committed"
     return None
 
@@ -480,6 +487,8 @@ def read_is_fresh(step: Step, ledger: Ledger) -> str | None:
     for ready in step.effects:
         for context, index in ready.reads:
             floor = ledger.read_floors.get((step.node_id, context))
+            if floor is None and ledger.reads_forgotten:
+                continue
             if floor is None:
                 return f"nobody asked for read {context}"
             if index < floor:
@@ -504,6 +513,7 @@ RULES: tuple[Rule, ...] = (
     commit_own_term,
     committed_is_on_majority,
     committed_is_the_same,
+    committed_stays,
     applied_in_order,
     applied_is_durable,
     sent_term_is_durable,
@@ -528,11 +538,14 @@ RULES: tuple[Rule, ...] = (
 
 
 class Observer:
-    """Checks each step against the rules and keeps the ledger."""
+    """Checks each step against the rules and keeps the ledger.
 
-    def __init__(self, rules: Sequence[Rule] = RULES) -> None:
+    With a ``window`` the ledger stays bounded: see there.
+    """
+
+    def __init__(self, rules: Sequence[Rule] = RULES, window: int | None = None) -> None:
         self.rules = rules
-        self.ledger = Ledger()
+        self.ledger = Ledger(window)
 
     def observe(self, step: Step) -> None:
         """Take in a step; raises RuleViolated for the first rule it breaks."""
@@ -540,3 +553,4 @@ class Observer:
         for candidate in self.rules:
             if detail := candidate.check(step, self.ledger):
                 raise RuleViolated(Violation(candidate, step.node_id, detail))
+        self.ledger.forget()

@@ -7,16 +7,20 @@ entry is committed where. Taking in a step costs a look at the touched member an
 changed, never at the whole log.
 
 A snapshot stands for a committed prefix, and the ledger knows what is committed: logs and disks are kept
-whole here, as if nothing had been compacted. An observer who came later, and does not know what a
-snapshot stands for, puts entries without content in its place.
+whole here, as if nothing had been compacted. An observer who came later does not know what a snapshot
+stands for, and takes it as given.
+
+With a ``window`` the ledger forgets: of what is committed, durable and applied it keeps the last ``window``
+entries, and as many votes, leaders and reads. So it can watch a live member for as long as that runs.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raftkv.raft.membership import decode_configuration
 from raftkv.raft.messages import Message, RequestVote, RequestVoteReply
+from raftkv.raft.partial_log import PartialLog
 from raftkv.raft.ready import Ready, Write
 from raftkv.raft.types import (
     NO_NODE,
@@ -95,6 +99,9 @@ class Persisted(NamedTuple):
     number: int
 
 
+History = list[tuple[int, Configuration]]
+"""Configurations with the index of the entry that brought each, in order."""
+
 Event = (
     Started
     | Ticked
@@ -155,18 +162,18 @@ class MemberRecord:
 
     def __init__(self) -> None:
         self.hard_state = HardState()
-        self.disk: list[Entry] = []
+        self.disk = PartialLog()
         self.pending: deque[Write] = deque()
-        self.log: list[Entry] = []
-        self.configurations: list[tuple[int, Configuration]] = []  # those of the log, by index
+        self.log = PartialLog()
+        self.configurations: History = []  # those of the log, by index
         self.changed_from = 1
         self.truncated = False
         self.applied = 0
         self.applied_before = 0
         self.leads = 0  # the term it leads, 0 for none
-        self.surviving: tuple[HardState, list[Entry]] | None = None
+        self.surviving: tuple[HardState, PartialLog] | None = None
 
-    def make_durable(self, number: int, committed: Sequence[Entry]) -> None:
+    def make_durable(self, number: int, committed: PartialLog) -> None:
         """Let the Writes up to ``number`` reach the disk."""
         while self.pending and self.pending[0].number <= number:
             write = self.pending.popleft()
@@ -174,25 +181,32 @@ class MemberRecord:
             if write.snapshot is not None:
                 self.disk = stood_for(write.snapshot, committed)
             if write.truncate_from:
-                del self.disk[write.truncate_from - 1 :]
-            self.disk += write.entries
+                self.disk.replace(write.truncate_from - 1, ())
+            self.disk.replace(len(self.disk), write.entries)
 
-    def follow_log(self, log: LogView, committed: Sequence[Entry]) -> None:
+    def follow_log(self, log: LogView, committed: PartialLog) -> None:
         """Copy what changed in the log since the last step."""
         base = log.first_index - 1
         same = min(len(self.log), log.last_index)
-        while same > base and [self.log[same - 1]] != log.slice(same, same):
+        while same > max(base, self.log.start) and [self.log[same - 1]] != log.slice(same, same):
             same -= 1
-        new = log.slice(max(same, base) + 1, log.last_index)
-        base_term = log.term(base) or 0
-        if base and (same < base or self.log[base - 1].term != base_term):
-            prefix = stood_for(Snapshot(base, base_term, Configuration(())), committed)
-            while same > 0 and self.log[same - 1] != prefix[same - 1]:
-                same -= 1
-            new = prefix[same:] + new
+        prefix: Sequence[Entry] = ()
+        if base > self.log.start and (same < base or self.log.term_before(base) != log.term(base)):
+            known = stood_for(Snapshot(base, log.term(base) or 0, Configuration(())), committed)
+            same = self._agreed(known, same)
+            prefix = known[same:]
         self.changed_from, self.truncated = same + 1, same < len(self.log)
-        self.log[same:] = new
+        self.log.replace(same, [*prefix, *log.slice(max(same, base) + 1, log.last_index)])
         self._follow_configurations()
+
+    def _agreed(self, prefix: PartialLog, same: int) -> int:
+        """Return up to where the log agrees with what was compacted; it stands for what is not known."""
+        if prefix.start == len(prefix):
+            self.log.begin_after(prefix.start, prefix.start_term)
+            return prefix.start
+        while same > prefix.start and self.log[same - 1] != prefix[same - 1]:
+            same -= 1
+        return same
 
     def _follow_configurations(self) -> None:
         while self.configurations and self.configurations[-1][0] >= self.changed_from:
@@ -206,41 +220,62 @@ class MemberRecord:
 
     def holds(self, entry: Entry) -> bool:
         """Whether this entry is on the disk."""
-        return entry.index <= len(self.disk) and self.disk[entry.index - 1] == entry
+        return self.disk.holds(entry)
 
     def holds_log_up_to(self, index: int) -> bool:
         """Whether the disk agrees with the member's own log up to ``index`` (> 0)."""
+        if index <= self.log.start:
+            return index <= len(self.disk)
         return index <= len(self.log) and self.holds(self.log[index - 1])
 
-    def restart(self, started: Started, committed: Sequence[Entry]) -> None:
+    def restart(self, started: Started, committed: PartialLog) -> None:
         """Begin again from what was recovered; what was not durable is forgotten."""
         self.surviving = (self.hard_state, self.disk) if self.disk else None
-        self.hard_state, self.disk = started.hard_state, list(started.entries)
+        self.hard_state, self.disk = started.hard_state, PartialLog()
         self.applied = self.leads = 0
         if started.snapshot is not None:
-            self.disk = [*stood_for(started.snapshot, committed), *started.entries]
+            self.disk = stood_for(started.snapshot, committed)
             self.applied = started.snapshot.index
+        self.disk.replace(len(self.disk), started.entries)
         self.pending.clear()
+
+    def forget(self, end: int) -> None:
+        """Forget the entries up to index ``end``, and the configurations before the one in force there."""
+        self.log.forget(end)
+        self.disk.forget(end)
+        self.configurations = in_force_from(self.configurations, end)
 
 
 class Ledger:
     """What an observer knows across members and restarts."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: int | None = None) -> None:
+        self.window = window
         self.members: dict[int, MemberRecord] = {}
-        self.entries: dict[tuple[int, int], tuple[Entry, int]] = {}
-        self.committed: list[Entry] = []
-        self.configurations: list[tuple[int, Configuration]] = []  # the committed ones, by index
+        self.entries: dict[int, dict[int, tuple[Entry, int]]] = {}  # by index, by term
+        self.committed = PartialLog()
+        self.configurations: History = []  # the committed ones, by index
         self.newly_committed = 0
         self.leaders: dict[int, int] = {}
         self.votes: dict[tuple[int, int], int] = {}
         self.read_floors: dict[tuple[int, int], int] = {}
+        self.reads_forgotten = False
 
-    def adopt(self, node_id: int, hard_state: HardState, entries: Sequence[Entry]) -> None:
+    def adopt(
+        self,
+        node_id: int,
+        hard_state: HardState,
+        entries: Sequence[Entry],
+        snapshot: Snapshot | None = None,
+    ) -> None:
         """Take a member's disk as given (a log made by hand, or known from elsewhere)."""
         record = self.members[node_id] = MemberRecord()
-        record.hard_state, record.disk, record.log = hard_state, list(entries), list(entries)
-        record.configurations = configurations_in(record.log)
+        record.hard_state = hard_state
+        if snapshot is not None:
+            record.disk.begin_after(snapshot.index, snapshot.term)
+        record.disk.replace(len(record.disk), entries)
+        record.log = record.disk.copy()
+        record.configurations = configurations_in(entries)
         self._enter(record.log, 1)
 
     def crashed(self, node_id: int, *, kept: int = 0) -> None:
@@ -254,7 +289,7 @@ class Ledger:
             # A lone member's entries of a term that is not durable yet: nobody was told of either, so
             # the term may be used again, for other entries.
             if entry.term > record.hard_state.term:
-                self.entries.pop((entry.index, entry.term), None)
+                self.entries.get(entry.index, {}).pop(entry.term, None)
 
     def record(self, step: Step) -> None:
         """Take in one step, before the rules look at it. What was known first is kept."""
@@ -280,20 +315,42 @@ class Ledger:
         if member.leads:
             self.leaders.setdefault(member.leads, step.node_id)
         known = len(self.committed)
-        self.committed += member.log[known : step.after.commit_index]
+        if member.log.start > known:
+            self.committed.begin_after(member.log.start, member.log.start_term)
+        end = len(self.committed)
+        self.committed.replace(end, member.log[end : step.after.commit_index])
         self.newly_committed = len(self.committed) - known
-        self.configurations += configurations_in(self.committed[known:])
+        self.configurations += configurations_in(self.committed[end:])
+
+    def forget(self) -> None:
+        """Forget what is older than the window; some entries at a time, as that costs a look at all."""
+        if self.window is None:
+            return
+        first = self.committed.start
+        settled = [min(record.applied, len(record.disk)) for record in self.members.values()]
+        end = min([len(self.committed), *settled]) - self.window
+        if end > first + self.window // 4:
+            for index in range(first + 1, end + 1):
+                self.entries.pop(index, None)
+            self.committed.forget(end)
+            self.configurations = in_force_from(self.configurations, end)
+            for record in self.members.values():
+                record.forget(end)
+        self.reads_forgotten |= len(self.read_floors) > self.window
+        for one in (self.votes, self.leaders, self.read_floors):
+            keep_newest(one, self.window)
 
     def configuration_at(self, index: int) -> Configuration:
         """Return the configuration after the committed entry at ``index``."""
         fitting = (one for since, one in reversed(self.configurations) if since <= index)
         return next(fitting, Configuration(()))
 
-    def _enter(self, log: Sequence[Entry], first: int) -> None:
-        for position in range(first - 1, len(log)):
-            entry = log[position]
-            previous = log[position - 1].term if position else 0
-            self.entries.setdefault((entry.index, entry.term), (entry, previous))
+    def _enter(self, log: PartialLog, first: int) -> None:
+        position = max(first - 1, log.start)
+        previous = log.term_before(position)
+        for entry in log[position:]:
+            self.entries.setdefault(entry.index, {}).setdefault(entry.term, (entry, previous))
+            previous = entry.term
 
     def _enter_votes(self, sent: Sequence[Message]) -> None:
         for message in sent:
@@ -301,14 +358,26 @@ class Ledger:
                 self.votes.setdefault((message.source, message.term), candidate)
 
 
-def stood_for(snapshot: Snapshot, committed: Sequence[Entry]) -> list[Entry]:
-    """Return the entries that a snapshot stands for, as far as they are known."""
-    known = list(committed[: snapshot.index])
-    unknown = range(len(known) + 1, snapshot.index + 1)
-    return known + [Entry(snapshot.term, index, EntryKind.NOOP, b"") for index in unknown]
+def stood_for(snapshot: Snapshot, committed: PartialLog) -> PartialLog:
+    """Return the log that a snapshot stands for; what is not known of it counts as forgotten."""
+    if len(committed) < snapshot.index or committed.start >= snapshot.index:
+        return PartialLog((), snapshot.index, snapshot.term)
+    return PartialLog(committed[: snapshot.index], committed.start, committed.start_term)
 
 
-def configurations_in(entries: Sequence[Entry]) -> list[tuple[int, Configuration]]:
+def in_force_from(configurations: History, index: int) -> History:
+    """Return the configurations after ``index``, and the one in force there."""
+    earlier = [since for since, _ in configurations if since <= index]
+    return [one for one in configurations if not earlier or one[0] >= earlier[-1]]
+
+
+def keep_newest(known: dict[Any, Any], size: int) -> None:
+    """Leave the ``size`` keys that came last."""
+    while len(known) > size:
+        del known[next(iter(known))]
+
+
+def configurations_in(entries: Sequence[Entry]) -> History:
     """Return the configurations that ``entries`` bring, by index."""
     changes = [entry for entry in entries if entry.kind == EntryKind.CONFIGURATION]
     return [(entry.index, decode_configuration(entry.data)[0]) for entry in changes]

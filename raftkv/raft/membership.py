@@ -16,6 +16,9 @@ import msgpack
 from raftkv.errors import ChangeRefused
 from raftkv.raft.types import Change, ChangeKind, Configuration, Entry, EntryKind
 
+CAUGHT_UP = 0.9
+"""A learner is promoted when it holds this share of the leader's log (as etcd)."""
+
 
 def encode_configuration(configuration: Configuration, context: bytes) -> bytes:
     """Return the data of a configuration entry."""
@@ -70,6 +73,12 @@ def check_member(configuration: Configuration, change: Change) -> None:
         raise ChangeRefused(f"member {member:x} is a voter already")
     if kind is ChangeKind.REMOVE and configuration.voters == (member,):
         raise ChangeRefused(f"member {member:x} is the only voter")
+
+
+def check_caught_up(learner: int, match_index: int, last_index: int) -> None:
+    """Raise ChangeRefused unless a learner that holds the log to ``match_index`` may vote (§4.2.1)."""
+    if match_index < CAUGHT_UP * last_index:
+        raise ChangeRefused(f"learner {learner:x} is at {match_index}: not caught up")
 
 
 def _with(members: tuple[int, ...], member: int) -> tuple[int, ...]:

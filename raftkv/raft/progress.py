@@ -15,7 +15,13 @@ from enum import Enum
 from raftkv.raft.types import PeerStatus
 
 MAX_IN_FLIGHT = 64
-"""AppendEntries that may be under way to one peer; each is limited in bytes by the core."""
+"""AppendEntries that may be under way to one peer."""
+
+MAX_APPEND_BYTES = 1024 * 1024
+"""Entry data in one AppendEntries, in one ForwardProposals, and in one batch of committed entries."""
+
+MAX_APPEND_ENTRIES = 2048
+"""Entries in one AppendEntries, and commands in one ForwardProposals: tiny ones cost time, not bytes."""
 
 
 class ProgressState(Enum):
@@ -38,7 +44,9 @@ class Progress:
         "patience",
         "probe_sent",
         "recently_active",
+        "removal",
         "state",
+        "stay",
     )
 
     def __init__(self, next_index: int) -> None:
@@ -50,7 +58,9 @@ class Progress:
         self.recently_active = False
         self.commit_sent = 0
         self.confirmed_round = 0
-        self.patience = 0  # ticks until a snapshot on its way is given up, or a removed peer let go
+        self.patience = 0  # ticks until a snapshot on its way is given up
+        self.removal = 0  # index of the change that removed the peer
+        self.stay = 0  # ticks until a removed peer is let go all the same
 
     def __repr__(self) -> str:
         return f"Progress({self.state.value} match={self.match_index} next={self.next_index})"
@@ -112,6 +122,24 @@ class Progress:
         self.next_index = index + 1
         self.in_flight.clear()
         self.patience = patience
+
+    def lost_patience(self) -> bool:
+        """Let a tick pass for a snapshot on its way; return whether it is waited for no longer."""
+        if self.state is not ProgressState.SNAPSHOT:
+            return False
+        self.patience -= 1
+        return self.patience <= 0
+
+    def leave(self, removal: int, stay: int) -> None:
+        """Take note that the change at ``removal`` removes the peer: it stays for ``stay`` ticks at most."""
+        self.removal, self.stay = removal, stay
+
+    def has_left(self) -> bool:
+        """Let a tick pass for a removed peer; return whether its time is over."""
+        if not self.removal:
+            return False
+        self.stay -= 1
+        return self.stay <= 0
 
     def status(self) -> PeerStatus:
         """Return the view from outside."""

@@ -11,13 +11,15 @@ A record packs, with msgpack::
     any other call    its arguments; messages as ``codec`` packs them, enumerations by value
     effects           [] nothing, ["ready", ...], or ["raised", error's name, text]
 
+A call that an assertion ended is recorded as well: it is the one that is looked for.
+
 The digest is taken of the status: eight bytes. Of the log it holds the bounds and the last term, which
 by Log Matching (thesis §3.5) stand for all that was ever acknowledged.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 import msgpack
 
@@ -37,7 +39,7 @@ from raftkv.raft.types import (
     Snapshot,
     Status,
 )
-from raftkv.trace import Emit, Record, Recorder, discard
+from raftkv.trace import Emit, Record, discard
 
 if TYPE_CHECKING:
     from random import Random
@@ -46,10 +48,27 @@ Result = TypeVar("Result")
 
 START = "start"
 NOTHING = b"\x90"  # msgpack: an empty array
+DIGEST_BYTES = 8
 
 
 CoreMaker = Callable[..., Consensus]
 """Builds a core: ``make(node_id, entries, hard_state, rng=..., **options)``; a class, most often."""
+
+
+class Records(Protocol):
+    """What takes the records: a ring (``trace.Recorder``) or a file (``record_file.RecordFile``)."""
+
+    def add(
+        self,
+        node_id: int,
+        call: str,
+        *,
+        arguments: bytes,
+        draws: Iterable[int | float],
+        effects: bytes,
+        digest: bytes,
+    ) -> None:
+        """Keep one call as the next record."""
 
 
 class RecordingRandom:
@@ -115,7 +134,7 @@ class RecordedCore:
     def __init__(
         self,
         make: CoreMaker,
-        recorder: Recorder,
+        recorder: Records,
         node_id: int,
         entries: Sequence[Entry],
         hard_state: HardState,
@@ -188,7 +207,7 @@ class RecordedCore:
     def _call(self, name: str, arguments: Any, call: Callable[[], Result]) -> Result:
         try:
             result = call()
-        except RaftKvError as error:
+        except (RaftKvError, AssertionError) as error:
             self._record(name, arguments, pack_error(error))
             raise
         self._record(name, arguments, pack_effects(result))
@@ -265,7 +284,7 @@ class ReplayedMember:
         except RaftKvError as error:
             effects = pack_error(error)
         except AssertionError as broken:
-            return Difference(record, "effects", f"an assertion failed: {broken}")
+            effects = pack_error(broken)
         if self._chance.draws:
             return Difference(record, "draws", f"{len(self._chance.draws)} of them not drawn")
         if effects != record.effects:
@@ -329,7 +348,7 @@ def pack_messages(messages: Sequence[Message]) -> list[bytes]:
     return [encode_message(message) for message in messages]
 
 
-def pack_error(error: RaftKvError) -> bytes:
+def pack_error(error: RaftKvError | AssertionError) -> bytes:
     """Return an error that a call raised as bytes."""
     packed: bytes = msgpack.packb(["raised", type(error).__name__, str(error)])
     return packed
@@ -347,11 +366,11 @@ def digest_of(status: Status) -> bytes:
     bounds = log.first_index, log.last_index, log.term(log.last_index)
     peers = sorted((peer, *progress) for peer, progress in status.peers.items())
     state = status._replace(role=status.role.value, log=bounds, peers=peers)  # type: ignore[arg-type]
-    return blake2b(msgpack.packb(state), digest_size=8).digest()
+    return blake2b(msgpack.packb(state), digest_size=DIGEST_BYTES).digest()
 
 
 def show(value: Any) -> str:
     """Return a recorded value as short text."""
-    if isinstance(value, bytes) and value[:1] > b"\x80" and len(value) != 8:
+    if isinstance(value, bytes) and value[:1] > b"\x80" and len(value) != DIGEST_BYTES:
         return f"{msgpack.unpackb(value, use_list=False)!r:.200}"
     return value.hex() if isinstance(value, bytes) else f"{value!s:.200}"

@@ -18,6 +18,7 @@ from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft import HardState, Message, PeerEvent, Role, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.raft.codec import decode_message, encode_message
+from raftkv.raft.messages import InstallSnapshot
 from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata
 from raftkv.storage.snapshots import SnapshotFolder
@@ -34,6 +35,7 @@ class Network:
         self.receivers: dict[int, Receiver] = {}
         self.cut: set[tuple[int, int]] = set()
         self.isolated: set[int] = set()
+        self.offers: list[InstallSnapshot] = []
         self.fetched: list[tuple[int, int, int]] = []
         self.on_chunk: Callable[[SnapshotChunk], SnapshotChunk] = lambda chunk: chunk
 
@@ -50,7 +52,10 @@ class Network:
         """Hand a frame to its target, if it is there and the link is whole."""
         receiver = self.receivers.get(link[1])
         if receiver is not None and self.is_whole(link):
-            receiver.receive(decode_message(frame))
+            message = decode_message(frame)
+            if isinstance(message, InstallSnapshot):
+                self.offers.append(message)
+            receiver.receive(message)
 
     def is_whole(self, link: tuple[int, int]) -> bool:
         """Whether messages pass from the one to the other member."""

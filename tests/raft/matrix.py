@@ -1,7 +1,8 @@
 """Which test finds which bug: ``python -m tests.raft.matrix [NAME ...]`` prints the table.
 
 Each mutant of ``tests.raft.mutants`` runs against the claims of the paper, the scenarios and random
-schedules. The exit status is 1 when one survives all of them.
+schedules; the claim that is named for it in docs/claims.md comes first. Then come the rows of the catalogue
+that live elsewhere, with the test that finds each. The exit status is 1 when a mutant survives.
 
 ``python -m tests.raft.matrix --claims`` looks from the other side: for each claim, which of the mutants and
 of the wrong rules of ``tests.raft.overrides`` fail it, those first that fail the fewest others. One that
@@ -18,7 +19,7 @@ from pathlib import Path
 from random import Random
 from time import perf_counter
 
-from tests.raft.claims import claims
+from tests.raft.claims import ALSO_FOUND_BY, ELSEWHERE, FOUND_BY, claims
 from tests.raft.group import CoreMaker
 from tests.raft.mutants import CATALOGUE, FURTHER
 from tests.raft.overrides import OVERRIDES
@@ -73,7 +74,9 @@ def found_by(name: str) -> list[str]:
     """Return the tests that find a mutant, the claims first."""
     core = {**CATALOGUE, **FURTHER}[name]
     schedule = failing_schedule(core)
-    return [*failing_claims(name), *failing_stories(core), *([schedule] if schedule else [])]
+    named = FOUND_BY.get(name)
+    paper = sorted(failing_claims(name), key=lambda claim: claim != named)
+    return [*paper, *failing_stories(core), *([schedule] if schedule else [])]
 
 
 def failed_by(names: list[str]) -> dict[str, list[str]]:
@@ -112,8 +115,12 @@ def main(names: list[str]) -> int:
         survivors += not tests
         doc = {**CATALOGUE, **FURTHER}[name].__doc__
         lines = [f"{name:20} {doc}", f"{'':20} found by {len(tests)}: {tests[0] if tests else 'NONE'}"]
-        lines += [f"{'':20} {'':10} {test}" for test in tests[1:3]]
+        also = [ALSO_FOUND_BY[name]] if name in ALSO_FOUND_BY else []
+        lines += [f"{'':20} {'':10} {test}" for test in [*tests[1:3], *also]]
         sys.stdout.write("\n".join(lines) + "\n")
+    for name, what, where in [] if names else ELSEWHERE:
+        sys.stdout.write(f"{name:20} {what}\n{'':20} lives elsewhere: {where}\n")
+    sys.stdout.write(f"survivors: {survivors}\n")
     return 1 if survivors else 0
 
 

@@ -202,9 +202,8 @@ class R1(Raft):
     def start_read_round(self) -> None:
         if self.reads.may_start and self.may_read():
             self.reads.start(self.commit_index)
-            for progress in self.progress.values():
-                progress.confirmed_round = self.reads.round
-            self.release_reads()
+            for request in self.reads.confirm(self.reads.round + 1):
+                self._release(request, self.reads.index)
 
 
 class R2(Raft):

@@ -7,6 +7,7 @@ always says yes, always says no, forgets one of its effects, is off by one. ``py
 The bugs with a history are in ``tests.raft.mutants``; what is there is not repeated here.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from raftkv.errors import ChangeRefused, NotLeader
@@ -30,6 +31,7 @@ from raftkv.raft.messages import (
 )
 from raftkv.raft.progress import Progress, ProgressState
 from raftkv.raft.quorum import acknowledged_by_majority, is_majority
+from raftkv.raft.reads import LeaderLease
 from raftkv.raft.ready import Write
 from raftkv.raft.types import (
     NO_NODE,
@@ -444,6 +446,15 @@ class DoesNotHearItself(Raft):
             self.become_follower(self.current_term, NO_NODE)
 
 
+class WhoAsksIsReached(Raft):
+    """Any message of a peer counts as an answer."""
+
+    def step(self, message: Message) -> None:
+        super().step(message)
+        if message.source in self.progress:
+            self.progress[message.source].recently_active = True
+
+
 class LearnersKeepTheLeader(Raft):
     """A learner that answers keeps a leader in office."""
 
@@ -631,6 +642,16 @@ class NeverTruncates(Raft):
             super().merge_entries(entries)
 
 
+class RewritesWhatItHas(Raft):
+    """Entries that are in the log already are cut off and written again."""
+
+    def merge_entries(self, entries: Sequence[Entry]) -> None:
+        new = [entry for entry in entries if entry.index > self.commit_index]
+        if new and new[0].index <= self.log.last_index:
+            self.truncate_from(new[0].index)
+        super().merge_entries(new)
+
+
 class ConfigurationsUnread(Raft):
     """A follower does not look for configurations in what it appends."""
 
@@ -706,6 +727,63 @@ class EveryHintProbes(Raft):
         super().report(peer, event)
         if peer in self.progress:
             self.progress[peer].probe_sent = False
+
+
+class FailedSnapshotsAtOnce(Raft):
+    """A snapshot whose transfer failed is sent again at once."""
+
+    def report(self, peer: int, event: PeerEvent) -> None:
+        super().report(peer, event)
+        if event is PeerEvent.SNAPSHOT_FAILED and peer in self.progress:
+            self.progress[peer].probe_from(self.progress[peer].match_index + 1)
+
+
+class FailuresPostpone(Raft):
+    """Each report of a failed transfer puts off the next one."""
+
+    def report(self, peer: int, event: PeerEvent) -> None:
+        super().report(peer, event)
+        if event is PeerEvent.SNAPSHOT_FAILED and peer in self.progress:
+            self.progress[peer].patience = self.election_ticks
+
+
+class BrokenLinksLoseSnapshots(Raft):
+    """A peer out of reach is taken for one that lost its snapshot."""
+
+    def report(self, peer: int, event: PeerEvent) -> None:
+        super().report(peer, event)
+        if event is PeerEvent.UNREACHABLE and peer in self.progress:
+            self.progress[peer].probe_from(self.progress[peer].match_index + 1)
+
+
+class NewLinksLoseSnapshots(Raft):
+    """A peer that is back is taken for one that lost its snapshot."""
+
+    def report(self, peer: int, event: PeerEvent) -> None:
+        super().report(peer, event)
+        if event is PeerEvent.CONNECTED and peer in self.progress:
+            self.progress[peer].probe_from(self.progress[peer].match_index + 1)
+
+
+class WaitsForTheLatestSnapshot(Raft):
+    """An older snapshot that arrived does not help."""
+
+    def on_append_reply(self, message: AppendEntriesReply) -> None:
+        waiting = [p for p in self.progress.values() if p.state is ProgressState.SNAPSHOT]
+        super().on_append_reply(message)
+        for progress in waiting:
+            if progress.state is ProgressState.PROBE:
+                progress.state = ProgressState.SNAPSHOT
+
+
+class LaterSnapshotNeeded(Raft):
+    """Any acknowledgement ends the wait for a snapshot, also one that the log does not go on from."""
+
+    def on_append_reply(self, message: AppendEntriesReply) -> None:
+        super().on_append_reply(message)
+        progress = self.progress.get(message.source)
+        if progress is not None and progress.state is ProgressState.SNAPSHOT:
+            progress.probe_from(self.log.last_index)
 
 
 class HintsAreForLeaders(Raft):
@@ -951,8 +1029,41 @@ class LetsGoAtOnce(Raft):
 
     def follow_configuration(self, before: Configuration, after: Configuration) -> None:
         super().follow_configuration(before, after)
-        for peer in list(self._leaving):
-            self._forget(peer)
+        for peer, progress in list(self.progress.items()):
+            if progress.removal:
+                del self.progress[peer]
+
+
+class SnapshotsLengthenTheStay(Raft):
+    """A removed peer stays for as long as it is sent snapshots."""
+
+    def send_snapshot(self, peer: int, progress: Progress) -> None:
+        super().send_snapshot(peer, progress)
+        progress.stay = progress.patience
+
+
+class HandsOverToTheFirst(Raft):
+    """A leader that removed itself lets any voter stand, not the one that is furthest."""
+
+    def leave_when_removed(self) -> None:
+        known = [(progress, progress.match_index) for progress in self.progress.values()]
+        for progress, _ in known:
+            progress.match_index = 0
+        super().leave_when_removed()
+        for progress, match_index in known:
+            progress.match_index = match_index
+
+
+class HandsOverToTheSlowest(Raft):
+    """A leader that removed itself lets the voter stand that is furthest behind."""
+
+    def leave_when_removed(self) -> None:
+        known = list(self.progress.values())
+        for progress in known:
+            progress.match_index = -progress.match_index
+        super().leave_when_removed()
+        for progress in known:
+            progress.match_index = -progress.match_index
 
 
 class NeverLetsGo(Raft):
@@ -977,6 +1088,41 @@ class NeverFinishesTransfer(Raft):
 
     def finish_transfer(self, peer: int) -> None:
         pass
+
+
+class AskingAgainTakesLonger(Raft):
+    """A transfer that is asked for again begins again."""
+
+    def transfer_leadership(self, target: int) -> None:
+        super().transfer_leadership(target)
+        self._transfer_elapsed = 0
+
+
+class OneTimeForAllTargets(Raft):
+    """Another target has only the time that the first one left."""
+
+    def transfer_leadership(self, target: int) -> None:
+        elapsed = self._transfer_elapsed if self.transferee != NO_NODE else 0
+        super().transfer_leadership(target)
+        self._transfer_elapsed = elapsed
+
+
+class TransferKeepsInOffice(Raft):
+    """A transfer puts off the question who is still reached."""
+
+    def transfer_leadership(self, target: int) -> None:
+        super().transfer_leadership(target)
+        self._election_elapsed = 0
+
+
+class BelievesInWhoAskedIt(Raft):
+    """A target that stands goes on following the leader that wanted it."""
+
+    def campaign(self, *, transfer: bool = False) -> None:
+        leader = self.leader
+        super().campaign(transfer=transfer)
+        if self.role is Role.CANDIDATE:
+            self.leader = leader
 
 
 class TransferHasNoEnd(Raft):
@@ -1046,17 +1192,27 @@ class EarlierRoundsConfirm(Raft):
 class LoneReadWaits(Raft):
     """A read is not answered before somebody answers."""
 
-    def start_read_round(self) -> None:
-        if self.may_read() and self.reads.may_start:
-            self.reads.start(self.commit_index)
-            self.send_heartbeats()
+    def release_reads(self) -> None:
+        if self.progress:
+            super().release_reads()
+
+
+class LoneLeaseWaits(Raft):
+    """A lone voter renews its lease only when a learner answers."""
+
+    def send_heartbeats(self) -> None:
+        lease, self.lease = self.lease, LeaderLease(self.election_ticks)
+        super().send_heartbeats()
+        self.lease = lease
+        self.lease.sent(self.reads.round)
 
 
 class ConfirmedByOne(Raft):
     """One answer confirms a leader."""
 
     def _confirmed_by(self, voter: int) -> int:
-        return max(super()._confirmed_by(peer) for peer in self.configuration.voters if peer != self.node_id)
+        answered = [self.progress[peer].confirmed_round for peer in self._other_voters()]
+        return max(answered, default=super()._confirmed_by(voter))
 
 
 class NeverConfirmed(Raft):

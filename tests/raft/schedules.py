@@ -9,6 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from raftkv.raft import Configuration, EntryKind, Part, make_core
+from raftkv.raft.quorum import is_majority
 from tests.raft.describe import name
 from tests.raft.group import CoreMaker, Group, Link
 from tests.raft.story import Story
@@ -109,6 +110,53 @@ class Schedule:
             if self._is_at_rest():
                 break
         self._check_progress()
+
+    def settle_around(self, detail: int) -> None:
+        """Heal all but the links of one member that nobody needs: the others get a leader, and keep it.
+
+        ``detail`` chooses the member and which of its links stay cut, in one direction or both.
+        """
+        self.do("heal")
+        for node in self.down():
+            self.do(f"restart {name(node)}")
+        self._start_who_is_missing()
+        spare = [node for node in self.group.running() if self._can_do_without(node)]
+        if not spare:
+            return
+        outcast = spare[detail % len(spare)]
+        for node in self.group.members:
+            cut_to, cut_from = ((1, 0), (0, 1), (detail + node & 1, detail + node & 2))[detail % 3]
+            if node != outcast and cut_to:
+                self.do(f"cut {name(node)}->{name(outcast)}")
+            if node != outcast and cut_from:
+                self.do(f"cut {name(outcast)}->{name(node)}")
+        self._pass_quietly(200)
+        before = self._terms_and_commit()
+        for node in self.group.leaders():
+            self.do(f"propose {name(node)} last")
+        self._pass_quietly(60)
+        after = self._terms_and_commit()
+        assert after[0] == before[0], f"terms {before[0]}, then {after[0]}, around {name(outcast)}"
+        assert after[1] > before[1], f"nothing is committed around {name(outcast)}"
+
+    def _can_do_without(self, outcast: int) -> bool:
+        """Whether all others are a majority of every configuration that somebody goes by."""
+        configurations = [self._configuration(node) for node in self.group.running()]
+        return all(
+            is_majority(voters, [voter for voter in voters if voter != outcast])
+            for voters, *_ in configurations
+            if voters
+        )
+
+    def _pass_quietly(self, intervals: int) -> None:
+        for _ in range(intervals):
+            self.pass_interval()
+            self.do("stabilize")
+            self._start_who_is_missing()
+
+    def _terms_and_commit(self) -> tuple[int, int]:
+        statuses = [self.group.members[node].status for node in self.group.running()]
+        return max(one.term for one in statuses), max(one.commit_index for one in statuses)
 
     def _start_who_is_missing(self) -> None:
         """Start members that were added and never came."""
@@ -262,7 +310,10 @@ def propose(schedule: Schedule, who: int, detail: int) -> str | None:
 
 
 def read(schedule: Schedule, who: int, detail: int) -> str | None:
-    """A client reads."""
+    """A client reads; where several members lead, mostly at one that does not know of the other."""
+    leaders = [node for node in schedule.group.leaders() if node not in schedule.paused]
+    if len(leaders) > 1 and detail % 4:
+        return f"read {name(min(leaders, key=lambda node: schedule.group.members[node].status.term))}"
     node = schedule.running(who)
     return f"read {node}" if node else None
 
@@ -301,6 +352,25 @@ def partition_or_heal(schedule: Schedule, who: int, detail: int) -> str | None:
     side = {one, other} if len(nodes) > 3 and detail % 3 == 1 else {one}
     rest = " ".join(name(node) for node in nodes if node not in side)
     return f"partition {' '.join(name(node) for node in sorted(side))} | {rest}"
+
+
+def depose_unseen(schedule: Schedule, who: int, detail: int) -> str | None:
+    """A leader is cut off and goes on leading, as far as it knows, while the others elect another one."""
+    leader = schedule.leader(who)
+    if leader is None or schedule.lease_reads:
+        return None
+    rest = [node for node in schedule.awake() if node != leader and _stands(schedule, node)]
+    others = [name(node) for node in schedule.group.members if node != leader]
+    if not rest or set(rest) & set(schedule.group.leaders()):
+        return None
+    schedule.do(f"partition {name(leader)} | {' '.join(others)}")
+    for node in rest:
+        schedule.do(f"tick {name(node)} 10")
+    for _ in range(6):
+        for node in rest:
+            schedule.do(f"persist {name(node)}")
+        schedule.do("deliver")
+    return None
 
 
 def hint(schedule: Schedule, who: int, detail: int) -> str | None:
@@ -407,6 +477,7 @@ WEIGHTS: dict[Kind, int] = {
     restart_at_once: 3,
     crash_or_restart: 3,
     partition_or_heal: 2,
+    depose_unseen: 2,
     hint: 2,
     snapshot: 4,
     change: 7,
@@ -426,7 +497,18 @@ def random_choices(rng: Random, length: int) -> Iterator[Choice]:
 
 def play(schedule: Schedule, choices: Sequence[Choice] | Iterator[Choice]) -> None:
     """Carry out all choices, then heal everything and demand progress."""
+    carry_out(schedule, choices)
+    schedule.settle()
+
+
+def play_around(schedule: Schedule, choices: Sequence[Choice] | Iterator[Choice], detail: int) -> None:
+    """Carry out all choices, then heal all but the links of one member, and demand that the others go on."""
+    carry_out(schedule, choices)
+    schedule.settle_around(detail)
+
+
+def carry_out(schedule: Schedule, choices: Sequence[Choice] | Iterator[Choice]) -> None:
+    """Let ``n1`` stand, and carry out all choices."""
     schedule.do("timeout n1")
     for choice in choices:
         schedule.choose(choice)
-    schedule.settle()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from raftkv.raft.core import Raft
-from tests.raft.claims import ELSEWHERE, FOUND_BY, MODULES, PAGE, claims, main, page
+from tests.raft.claims import ALSO_FOUND_BY, ELSEWHERE, FOUND_BY, MODULES, PAGE, claims, main, page
 from tests.raft.mutants import CATALOGUE
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
@@ -60,9 +60,10 @@ def test_the_claim_named_for_a_bug_fails_on_it_and_holds_without_it(name: str) -
         check(FOUND_BY[name], CATALOGUE[name])
 
 
-def test_tests_named_for_bugs_elsewhere_are_there() -> None:
+def test_tests_named_for_bugs_are_there() -> None:
     root = PAGE.parent.parent
-    named = [where.split(": ") for _, _, where in ELSEWHERE if where.startswith("tests/")]
+    places = [*ALSO_FOUND_BY.values(), *(where for _, _, where in ELSEWHERE)]
+    named = [where.split(": ") for where in places if where.startswith("tests/")]
     assert [
         f"{file}: {test}" for file, test in named if f"def {test}(" not in (root / file).read_text()
     ] == []

@@ -6,8 +6,9 @@
 import pytest
 
 from raftkv.raft.core import Raft
+from tests.raft.claims import ELSEWHERE
 from tests.raft.matrix import failing_claims, failing_schedule, failing_stories, main
-from tests.raft.mutants import CATALOGUE, FURTHER
+from tests.raft.mutants import CATALOGUE, FURTHER, L1
 
 
 @pytest.mark.parametrize("mutant", [*CATALOGUE.values(), *FURTHER.values()], ids=lambda core: core.__name__)
@@ -26,4 +27,20 @@ def test_the_reference_core_is_not_accused() -> None:
 def test_the_table_names_a_claim_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
     """The command prints a line a mutant and ends well when none survives."""
     assert main(["L1"]) == 0
-    assert "test_an_entry_of_an_older_term_is_not_committed_by_counting" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "test_an_entry_of_an_older_term_is_not_committed_by_counting" in printed
+    assert printed.endswith("survivors: 0\n")
+
+
+def test_the_whole_table_lists_the_bugs_that_live_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the exit status tells of a survivor."""
+    monkeypatch.setattr("tests.raft.matrix.CATALOGUE", {"L1": L1})
+    monkeypatch.setattr("tests.raft.matrix.FURTHER", {})
+    monkeypatch.setattr("tests.raft.matrix.found_by", lambda name: [])
+    assert main([]) == 1
+    printed = capsys.readouterr().out
+    assert "found by 0: NONE" in printed and printed.endswith("survivors: 1\n")
+    for name, _, where in ELSEWHERE:
+        assert f"\n{name} " in printed and where in printed

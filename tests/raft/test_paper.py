@@ -402,11 +402,12 @@ def test_only_a_real_conflict_cuts_the_log(make: CoreMaker) -> None:
 
 def test_appending_the_same_entries_again_changes_nothing(make: CoreMaker) -> None:
     """§3.7: Raft RPCs are idempotent; entries already in the log are ignored."""
-    one = Single(make)
-    first = one.append((1, 1), 1, 1)
-    writes = len(one.disk)
-    assert one.append((1, 1), 1, 1) == first
-    assert len(one.disk) == writes
+    one = Single(make, slow_disk=True)
+    one.append((1, 1), 1, 1)
+    first = one.persist()
+    assert one.append((1, 1), 1, 1) + [m for write in one.writes for m in write.after] == first
+    assert [(write.truncate_from, write.entries) for write in one.writes if write.entries] == []
+    assert (one.status.durable_index, one.status.log.last_index) == (3, 3)
 
 
 def test_a_new_leader_begins_right_after_its_own_last_entry(make: CoreMaker) -> None:
@@ -698,6 +699,17 @@ def test_a_leader_without_a_majority_steps_down(make: CoreMaker) -> None:
         one.confirm(0, 2)
         one.tick()
     assert (one.status.role, one.status.leader, one.status.term) == (Role.FOLLOWER, 0, 2)
+
+
+@needs(Part.CHECK_QUORUM, Part.FORWARDING)
+def test_a_leader_that_reaches_nobody_steps_down_though_it_hears_them(make: CoreMaker) -> None:
+    """§6.2: only answers count; who asks something may not hear the leader at all."""
+    one = Single(make).as_leader(committed=True)
+    one.tick(ELECTION_TICKS)
+    for _ in range(ELECTION_TICKS):
+        one.step(ForwardProposals(2, 1, 2, (b"x",)), RequestPreVote(3, 1, 3, 9, 2))
+        one.tick()
+    assert (one.status.role, one.status.term) == (Role.FOLLOWER, 2)
 
 
 @needs(Part.CHECK_QUORUM)

@@ -3,7 +3,7 @@
 import pytest
 
 from raftkv.errors import BadTransferee, LeaderMoving, NotLeader
-from raftkv.raft import ChangeKind, Part, Role
+from raftkv.raft import ChangeKind, Part, ReadState, Role
 from raftkv.raft.messages import (
     AppendEntries,
     ForwardProposals,
@@ -73,13 +73,45 @@ def test_a_transfer_that_takes_too_long_is_given_up(make: CoreMaker) -> None:
 
 
 @needs(Part.TRANSFER)
+def test_asking_again_gives_a_transfer_no_more_time(make: CoreMaker) -> None:
+    """§3.10: or a target that never stands would keep the cluster from taking requests."""
+    one = led(make)
+    for _ in range(ELECTION_TICKS):
+        assert one.transfer(2) == [TimeoutNow(1, 2, 2)]
+        one.tick()
+    one.propose(b"x")
+
+
+@needs(Part.TRANSFER)
+def test_another_target_has_its_own_time(make: CoreMaker) -> None:
+    """§3.10: an election time-out from when it was named."""
+    one = led(make)
+    one.transfer(2)
+    one.tick(ELECTION_TICKS - 1)
+    one.transfer(3)
+    one.tick(ELECTION_TICKS - 1)
+    assert one.status.transferee == 3
+
+
+@needs(Part.TRANSFER, Part.CHECK_QUORUM)
+def test_transfers_do_not_keep_a_leader_in_office(make: CoreMaker) -> None:
+    """§6.2: a leader that reaches no majority steps down, whatever it is asked for meanwhile."""
+    one = led(make)
+    for ticks in range(2 * ELECTION_TICKS):
+        if one.status.role is Role.LEADER:
+            one.transfer(2 + ticks % 2)
+        one.tick()
+    assert one.status.role is Role.FOLLOWER
+
+
+@needs(Part.TRANSFER)
 def test_a_target_stands_without_waiting_and_says_why(make: CoreMaker) -> None:
     """§3.10, §4.2.3: as if its timer had fired; those who hear the leader are told it wants that."""
     one = Single(make)
     one.heartbeat()
     sent = one.step(TimeoutNow(2, 1, 1))
     assert sent == [RequestVote(1, peer, 2, 1, 1, transfer=True) for peer in (2, 3)]
-    assert (one.status.role, one.status.term) == (Role.CANDIDATE, 2)
+    assert (one.status.role, one.status.term, one.status.leader) == (Role.CANDIDATE, 2, 0)
 
 
 @needs(Part.TRANSFER)
@@ -146,6 +178,16 @@ def test_a_leader_with_a_lease_reads_without_a_round(make: CoreMaker) -> None:
     one = with_lease(make)
     assert of(Heartbeat, one.read(7)) == []
     assert one.reads == [(7, 2)]
+
+
+@needs(Part.LEASE_READS, Part.MEMBERSHIP)
+def test_a_lone_voter_needs_nobody_for_its_lease(make: CoreMaker) -> None:
+    """§6.4.1: it is the majority; a learner that is silent, or not there, does not matter."""
+    one = Single(make, voters=1, lease_reads=True)
+    one.timeout()
+    one.change(ChangeKind.ADD_LEARNER, 4)
+    one.tick(3 * ELECTION_TICKS)
+    assert (one.read(7), one.reads) == ([], [ReadState(7, 3)])
 
 
 @lease

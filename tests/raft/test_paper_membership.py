@@ -5,12 +5,23 @@ from random import Random
 import pytest
 
 from raftkv.errors import ChangeRefused, MemberRemoved, NotLeader
-from raftkv.raft import ChangeKind, Configuration, Entry, EntryKind, HardState, Part, Role, Snapshot
+from raftkv.raft import (
+    ChangeKind,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    Part,
+    PeerEvent,
+    Role,
+    Snapshot,
+)
 from raftkv.raft.membership import encode_configuration
 from raftkv.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     Heartbeat,
+    InstallSnapshot,
     PreVoteReply,
     RemovedNotice,
     RequestPreVote,
@@ -277,11 +288,13 @@ def test_a_leader_that_removes_itself_leads_on_without_counting_itself(make: Cor
 
 def test_a_leader_that_removed_itself_steps_down_once_that_is_committed(make: CoreMaker) -> None:
     """§4.2.2: and lets the one that is furthest stand at once."""
-    one = led(make)
+    one = led(make, voters=4)
     one.change(REMOVE, 1)
-    sent = one.acknowledge(3, 3, 2)
+    one.propose(b"x")
+    one.acknowledge(4, 3)
+    sent = one.acknowledge(3, 2)
     assert (one.status.role, one.status.commit_index) == (Role.FOLLOWER, 3)
-    assert [message.target for message in of(TimeoutNow, sent)] in ([2], [3])
+    assert of(TimeoutNow, sent) == [TimeoutNow(1, 3, 2)]
 
 
 def test_who_was_removed_does_not_stand_again(make: CoreMaker) -> None:
@@ -349,6 +362,25 @@ def test_a_removed_server_that_is_silent_is_let_go(make: CoreMaker) -> None:
     for _ in range(11 * ELECTION_TICKS):
         one.tick()
         one.confirm(one.round, 2)
+    assert set(one.status.peers) == {2}
+
+
+@pytest.mark.needs(Part.SNAPSHOTS)
+def test_a_removed_server_that_snapshots_never_reach_is_let_go(make: CoreMaker) -> None:
+    """§4.2.3: to send it a snapshot again does not lengthen its stay."""
+    one = Single(make).as_leader()
+    one.acknowledge(2, 2)
+    one.change(REMOVE, 3)
+    one.acknowledge(3, 2)
+    one.compact(3)
+    sent = []
+    for _ in range(11 * ELECTION_TICKS):
+        one.core.report(3, PeerEvent.SNAPSHOT_FAILED)
+        sent += one.tick()
+        one.confirm(one.round, 2)
+        if 3 in one.status.peers and one.status.peers[3].state == "probe":
+            sent += one.step(AppendEntriesReply(3, 1, 2, False, 1, 0, 0))
+    assert len(of(InstallSnapshot, sent)) > 1
     assert set(one.status.peers) == {2}
 
 

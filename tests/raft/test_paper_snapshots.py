@@ -5,7 +5,7 @@ import pytest
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Part, PeerEvent, Role, Snapshot
 from raftkv.raft.membership import encode_configuration
 from raftkv.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat, InstallSnapshot
-from tests.raft.group import CoreMaker, Group
+from tests.raft.group import ELECTION_TICKS, CoreMaker, Group
 from tests.raft.single import Single, of
 
 pytestmark = pytest.mark.needs(Part.SNAPSHOTS)
@@ -117,21 +117,57 @@ def test_nothing_but_heartbeats_is_sent_while_a_snapshot_is_on_its_way(make: Cor
     assert (after.target, after.prev_index, [entry.index for entry in after.entries]) == (3, 3, [4])
 
 
-@pytest.mark.parametrize("why", ["the transport says so", "nothing was heard for long"])
-def test_a_snapshot_that_was_lost_is_sent_again(make: CoreMaker, why: str) -> None:
-    """§5.3: InstallSnapshot is retried like any RPC."""
+def sending_snapshot(make: CoreMaker) -> Single:
+    """Return a leader whose snapshot is on its way to member 3."""
     one = leader_with_snapshot(make)
-    one.step(AppendEntriesReply(3, 1, 2, False, 1, 0, 0))
-    if why.startswith("the transport"):
-        one.core.report(3, PeerEvent.SNAPSHOT_FAILED)
-        again = one.carry_out()
-    else:
-        again = []
-        for _ in range(110):
-            again += one.tick()
-            one.confirm(one.round, 2)
-    assert of(InstallSnapshot, again) == [InstallSnapshot(1, 3, 2, at(3, 2))]
+    assert len(of(InstallSnapshot, one.step(AppendEntriesReply(3, 1, 2, False, 1, 0, 0)))) == 1
+    return one
+
+
+def snapshots_sent(one: Single, ticks: int, event: PeerEvent | None = None) -> list[InstallSnapshot]:
+    """Let time pass, member 2 following and ``event`` being told of member 3 before and after each tick."""
+    sent = []
+    for _ in range(ticks):
+        for call in (lambda: None, one.core.tick):
+            call()
+            if event is not None:
+                one.core.report(3, event)
+            sent += one.carry_out()
+        one.confirm(one.round, 2)
+    return of(InstallSnapshot, sent)
+
+
+def test_a_snapshot_that_was_lost_is_sent_again(make: CoreMaker) -> None:
+    """§5.3: InstallSnapshot is retried like any RPC, also when the transport says nothing."""
+    one = sending_snapshot(make)
+    assert snapshots_sent(one, 110) == [InstallSnapshot(1, 3, 2, at(3, 2))]
     assert one.status.peers[3].match_index == 0
+
+
+def test_a_snapshot_that_failed_is_sent_again_after_an_election_timeout(make: CoreMaker) -> None:
+    """§5.3: each try is costly; a transfer that fails at once must not become a loop."""
+    one = sending_snapshot(make)
+    assert snapshots_sent(one, ELECTION_TICKS - 1, PeerEvent.SNAPSHOT_FAILED) == []
+    assert len(snapshots_sent(one, 1, PeerEvent.SNAPSHOT_FAILED)) == 1
+    assert len(snapshots_sent(one, 5 * ELECTION_TICKS, PeerEvent.SNAPSHOT_FAILED)) == 5
+
+
+@pytest.mark.parametrize("event", [PeerEvent.UNREACHABLE, PeerEvent.CONNECTED])
+def test_a_snapshot_on_its_way_survives_the_links_hints(make: CoreMaker, event: PeerEvent) -> None:
+    """§5.3: its file travels on its own; only news of that file counts."""
+    assert snapshots_sent(sending_snapshot(make), 50, event) == []
+
+
+def test_a_follower_that_took_an_older_snapshot_gets_entries(make: CoreMaker) -> None:
+    """§5.3: the one it was sent last is not needed when the log goes on from the one that arrived."""
+    one = sending_snapshot(make)
+    one.propose(b"y")
+    one.acknowledge(4, 2)
+    one.compact(4, keep=1)
+    assert snapshots_sent(one, 110) == [InstallSnapshot(1, 3, 2, at(4, 2))]
+    assert of(AppendEntries, one.acknowledge(2, 3)) == []
+    (sent,) = of(AppendEntries, one.acknowledge(3, 3))
+    assert (sent.target, sent.prev_index, [entry.index for entry in sent.entries]) == (3, 3, [4])
 
 
 def test_a_snapshot_replaces_log_and_state_machine(make: CoreMaker) -> None:

@@ -13,7 +13,7 @@ from raftkv.raft import Part
 from raftkv.raft.invariants import RuleViolated
 from tests.raft.group import CoreMaker, parts_of
 from tests.raft.mutants import R2, TermOfOldAnswers
-from tests.raft.schedules import KINDS, Choice, Schedule, play, random_choices
+from tests.raft.schedules import KINDS, Choice, Schedule, play, play_around, random_choices
 from tests.raft.story import Story
 
 
@@ -73,6 +73,21 @@ def test_seeded_schedules_keep_all_rules_and_end_in_progress(size: int, make: Co
         )
         try:
             play(schedule, random_choices(Random(seed), 300))
+        except BaseException as error:
+            error.add_note(f"seed {seed}, as a scenario:\n{schedule.as_story()}")
+            raise
+
+
+@pytest.mark.needs(Part.PRE_VOTE, Part.CHECK_QUORUM)
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_a_member_that_is_half_cut_off_does_not_disturb_the_others(
+    size: int, make: CoreMaker, long: bool
+) -> None:
+    """§4.2.3, §6.2, §9.6: some of its links lose everything in one direction, or both, for good."""
+    for seed in range(1000 if long else 12):
+        schedule = Schedule(size, slow_disks=seed % 2 > 0, seed=seed, make=make, parts=parts_of(make))
+        try:
+            play_around(schedule, random_choices(Random(seed), 200), seed)
         except BaseException as error:
             error.add_note(f"seed {seed}, as a scenario:\n{schedule.as_story()}")
             raise

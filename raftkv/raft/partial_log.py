@@ -1,0 +1,86 @@
+"""A log whose beginning may be forgotten, for who watches a member for long.
+
+What is forgotten counts as held: it was committed, durable and applied, and the rules had seen it.
+"""
+
+from collections.abc import Iterable
+from typing import overload
+
+from raftkv.raft.types import Entry
+
+
+class PartialLog:
+    """Entries by position (the entry with index 1 at 0); those before ``start`` are forgotten.
+
+    Positions count from the beginning of the whole log. A slice leaves out what is forgotten; to ask for one
+    entry there raises IndexError. Of the last forgotten entry the term is kept, for rules about neighbours.
+    """
+
+    __slots__ = ("_kept", "start", "start_term")
+
+    def __init__(self, entries: Iterable[Entry] = (), start: int = 0, start_term: int = 0) -> None:
+        self._kept = list(entries)
+        self.start = start
+        self.start_term = start_term
+
+    def __len__(self) -> int:
+        return self.start + len(self._kept)
+
+    @overload
+    def __getitem__(self, key: int) -> Entry: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Entry]: ...
+    def __getitem__(self, key: int | slice) -> Entry | list[Entry]:
+        if isinstance(key, slice):
+            low, high, _ = key.indices(len(self))
+            return self._kept[max(0, low - self.start) : max(0, high - self.start)]
+        position = key + len(self) if key < 0 else key
+        if position < self.start:
+            raise IndexError(f"position {key} of {len(self)}, forgotten up to {self.start}")
+        return self._kept[position - self.start]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same length, and the same entries as far as both know them."""
+        if isinstance(other, list):
+            other = PartialLog(other)
+        if not isinstance(other, PartialLog):
+            return NotImplemented
+        start = max(self.start, other.start)
+        return len(self) == len(other) and self[start:] == other[start:]
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return f"PartialLog({self._kept}, {self.start}, {self.start_term})"
+
+    def term_before(self, position: int) -> int:
+        """Return the term of the entry before ``position``, 0 for none."""
+        if position <= self.start:
+            return self.start_term
+        return self._kept[position - self.start - 1].term
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether ``entry`` is part of this log."""
+        return entry.index <= len(self) and (entry.index <= self.start or self[entry.index - 1] == entry)
+
+    def replace(self, position: int, entries: Iterable[Entry]) -> None:
+        """Put ``entries`` in place of all from ``position`` on."""
+        if position < self.start:
+            self.start, self.start_term = position, 0
+        self._kept[position - self.start :] = entries
+
+    def begin_after(self, position: int, term: int) -> None:
+        """Forget the whole log: it stands for ``position`` entries, the last one of ``term``."""
+        self._kept, self.start, self.start_term = [], position, term
+
+    def copy(self) -> "PartialLog":
+        """Return a log of its own with the same entries."""
+        return PartialLog(self._kept, self.start, self.start_term)
+
+    def forget(self, position: int) -> None:
+        """Forget the entries before ``position``, as far as there are any."""
+        count = min(position - self.start, len(self._kept))
+        if count > 0:
+            self.start_term = self._kept[count - 1].term
+            self.start += count
+            del self._kept[:count]
