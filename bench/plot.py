@@ -28,10 +28,11 @@ def draw(result: dict[str, Any], picture: Path) -> None:
         below.plot(keys, [median(row["p99_ms"]) for row in rows], label=f"{system}, p99", **style)
         worst = [max(row["worst_ms"]) for row in rows]
         below.plot(keys, worst, label=f"{system}, worst", linestyle=":", **style)
-    above.set(ylabel="puts a second, 64 connections", ylim=(0, None), title="Three members, 256-byte values")
+    above.set(ylabel="puts a second, 64 connections", title="Three members, 256-byte values")
     rate = f"{result['rate']:,.0f}"
-    below.set(ylabel=f"milliseconds at {rate} puts a second", xlabel="keys", xscale="log", ylim=(0, None))
+    below.set(ylabel=f"milliseconds at {rate} puts a second", xlabel="keys", xscale="log")
     for axes in (above, below):
+        axes.set_ylim(0, 1.1 * axes.dataLim.y1)
         axes.legend()
         axes.grid(alpha=0.3)
     picture.parent.mkdir(parents=True, exist_ok=True)
