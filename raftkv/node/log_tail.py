@@ -72,7 +72,7 @@ class LogTail:
     def first_index(self, snapshot_index: int, installing: Sequence[int]) -> int:
         """Return where the log is to begin once the snapshot at ``snapshot_index`` is published.
 
-        ``snapshot_index`` was marked. ``installing``: indexes of older snapshots that followers install.
+        ``snapshot_index`` was marked. ``installing``: indexes of snapshots that followers fetch.
         """
         end = self._mark_at(snapshot_index)
         assert end is not None, f"no mark at {snapshot_index}"

@@ -344,6 +344,9 @@ class Node:
         events, self._peer_events = self._peer_events, []
         for peer, event in events:
             self._core.report(peer, event)
+            if event is PeerEvent.CONNECTED:
+                # It may have restarted, and forgotten the snapshot that it was offered.
+                self._core.report(peer, PeerEvent.SNAPSHOT_FAILED)
             if peer == self._led_by[0] and event is not PeerEvent.SNAPSHOT_FAILED:
                 # What was on its way to the leader may be lost; the request id lets it apply once.
                 self._propose_all_again()

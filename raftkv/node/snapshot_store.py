@@ -139,13 +139,13 @@ class SnapshotStore:
         async with self._lock:
             await unpublished.discard()
 
-    async def prune(self, installing: Sequence[int]) -> None:
+    async def prune(self, offered: Sequence[int]) -> None:
         """Remove every file that neither counts nor is being sent to a follower.
 
-        ``installing``: indexes of snapshots that followers were told of.
+        ``offered``: indexes of snapshots that followers were told of.
         """
         async with self._lock:
-            needed = [*self.being_served(), *installing]
+            needed = [*self.being_served(), *offered]
             counting = [_key(ref) for ref in (*self._replaced, *self.kept)]
             self._files = {
                 key: ref for key, ref in self._files.items() if key in counting or key[0] in needed

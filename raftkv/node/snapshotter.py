@@ -201,7 +201,8 @@ class Snapshotter:
         """Give up what a snapshot stands for that the log names."""
         self._store.add(ref)
         snapshot = ref.snapshot
-        first_index = self._tail.first_index(snapshot.index, self._installing())
+        # A follower that was offered an older snapshot may be dead: only one that fetches holds the log back.
+        first_index = self._tail.first_index(snapshot.index, self._store.being_served())
         self._core.compacted(snapshot, first_index)
         self._tail.published(snapshot.index, ref.size, first_index)
         self._wake()
@@ -210,15 +211,14 @@ class Snapshotter:
     async def _clean_up(self) -> None:
         """Remove files that don't count, and segments of the log before the oldest that does."""
         oldest = self._store.oldest_index
-        await self._store.prune(self._installing())
+        await self._store.prune(self._offered())
         if oldest:
             await self._wal.release(oldest)
 
-    def _installing(self) -> list[int]:
-        """Return the indexes of the snapshots that followers were offered or are fetching."""
+    def _offered(self) -> list[int]:
+        """Return the indexes of the snapshots that followers were told of."""
         peers = self._core.status().peers.values()
-        offered = [peer.next_index - 1 for peer in peers if peer.state == INSTALLING]
-        return sorted([*offered, *self._store.being_served()])
+        return [peer.next_index - 1 for peer in peers if peer.state == INSTALLING]
 
     # ---------------------------------------------------------------- the dump
 

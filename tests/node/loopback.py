@@ -84,6 +84,9 @@ class LoopbackTransport:
         self.peers: dict[int, Sequence[str]] = {}
 
     def start(self, receiver: Receiver) -> None:
+        loop = asyncio.get_running_loop()
+        for other in self._network.receivers.values():
+            loop.call_soon(other.peer_event, self._member, PeerEvent.CONNECTED)
         self._network.receivers[self._member] = receiver
 
     def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
@@ -110,6 +113,15 @@ class Running:
         self.events = events
         self._resources = resources
         self._task = asyncio.create_task(node.run())
+
+    @property
+    def ended(self) -> bool:
+        """Whether the node has stopped by itself."""
+        return self._task.done()
+
+    def reason(self) -> BaseException | None:
+        """Return why the node stopped; None where it was told to."""
+        return None if self._task.cancelled() else self._task.exception()
 
     async def end(self) -> None:
         """Cancel the node's tasks, as the end of its process would."""

@@ -1,10 +1,11 @@
 """The loopback cluster over simulated disks: the log and the snapshots of a member on one disk."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from raftkv.storage.disk import Disk
 from tests.node.loopback import LoopbackCluster
-from tests.storage.simdisk import SimDisk
+from tests.storage.simdisk import DiskCrashed, SimDisk
 
 
 class SimulatedCluster(LoopbackCluster):
@@ -18,6 +19,13 @@ class SimulatedCluster(LoopbackCluster):
 
     def open_disk(self, member: int) -> Disk:
         return self.disks[member]
+
+    async def crash(self, member: int) -> None:
+        """End a member whose disk is gone: nothing it still does has an effect."""
+        running = self.running.pop(member)
+        with suppress(DiskCrashed):
+            await running.end()
+        running.reason()  # it is known
 
     def used(self, member: int) -> int:
         """Return the bytes that the files of a member's disk take."""
