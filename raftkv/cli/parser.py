@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster_verbs(verbs)
     _add_member_verbs(verbs)
     _add_key_verbs(verbs)
+    _add_wal(verbs)
     _add_serve(verbs)
     _verb(verbs, "version", "print the version", _version, _JSON)
     return parser
@@ -105,6 +106,24 @@ def _add_key_verbs(verbs: Any) -> None:
     get.add_argument("--serializable", action="store_true", help="answer from one member, maybe stale")
 
 
+def _add_wal(verbs: Any) -> None:
+    wal = verbs.add_parser(
+        "wal", help="look at a member's log", description="Look at a member's log; nothing is changed."
+    )
+    inner = wal.add_subparsers(title="verbs", metavar="VERB", required=True)
+    folder = _parent("folder", metavar="DIR", help="the member's data folder, or its member/wal")
+    dump = _verb(inner, "dump", "print what is in it, record by record", _wal("dump"), folder, _JSON)
+    dump.add_argument("--limit", type=int, metavar="N", help="only the last N records")
+    _verb(
+        inner,
+        "verify",
+        "check it and the snapshots that it names; exit code 1 if anything acknowledged is damaged",
+        _wal("verify"),
+        folder,
+        _JSON,
+    )
+
+
 def _add_serve(verbs: Any) -> None:
     from raftkv.cli.flags import add_flags
 
@@ -126,6 +145,15 @@ def _keys(verb: str) -> Run:
         from raftkv.cli import keys
 
         return keys.run(verb, arguments)
+
+    return run
+
+
+def _wal(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import wal
+
+        return wal.run(verb, arguments)
 
     return run
 

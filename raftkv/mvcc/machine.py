@@ -89,6 +89,8 @@ class Machine(Content):
         return MachineCut(self)
 
     def adopt(self, loader: MachineLoader) -> None:
-        """Go on with what was loaded, in one short step. What read the old content goes on reading it."""
-        assert loader.finished, "half a snapshot was adopted"
-        vars(self).update(vars(loader.content))  # all of it: a part added later can't be forgotten
+        """Go on with what was loaded, in one short step; the loader has the old content then.
+
+        What read that goes on reading it. ``MachineLoader.discard_step`` frees it.
+        """
+        self.exchange(loader.take_loaded())

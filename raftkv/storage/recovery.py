@@ -21,7 +21,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
-from raftkv.storage.disk import Disk
+from raftkv.storage.disk import ZEROS, Disk
 from raftkv.storage.records import (
     BadFrame,
     Batch,
@@ -38,12 +38,12 @@ from raftkv.storage.replay import Replay
 from raftkv.storage.segments import DRAFT_SUFFIX, Segment, parse_segment_name, segment_name
 from raftkv.trace import TornTailCut
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = len(ZEROS)
 NOBODY = Metadata(0, 0, "")
 
 
 Observer = Callable[[Segment, Batch, bytes], None]
-"""Called with a segment, a good batch in it and the segment's content, before the batch takes force."""
+"""Called with a segment, a good batch in it and the segment's content."""
 
 
 @dataclass(slots=True)
@@ -67,8 +67,10 @@ class RecoveredLog:
 
     ``segments``: those with content; the last one, ``current``, takes the next batch, its number
     ``number``, after the checksum ``chain``. ``unused``: segments without content behind it.
+    ``observe`` is shown each good batch.
     """
 
+    observe: Observer = lambda _segment, _batch, _data: None
     replay: Replay = field(default_factory=Replay)
     segments: list[Segment] = field(default_factory=list)
     unused: list[Segment] = field(default_factory=list)
@@ -109,18 +111,18 @@ class _Image:
 
 
 async def read_log(
-    disk: Disk, directory: str, stack: AsyncExitStack, observe: Observer | None = None, *, sync: bool = True
+    disk: Disk, directory: str, stack: AsyncExitStack, *, into: RecoveredLog | None = None, sync: bool = True
 ) -> RecoveredLog:
     """Read and verify every segment, and with ``sync`` make durable what was read.
 
-    ``stack`` closes the files left open. ``observe`` sees each good batch. Raises ``StorageCorrupt``,
-    ``FormatTooNew``, ``StorageError``.
+    ``stack`` closes the files left open. ``into``: an empty one, which also shows how far reading came
+    when it ends with an error. Raises ``StorageCorrupt``, ``FormatTooNew``, ``StorageError``.
     """
     names = await disk.list(directory)
     sequences = [number for name in names if (number := parse_segment_name(name)) is not None]
     if not sequences:
         raise StorageError(f"{directory}: there is no log")
-    log = RecoveredLog()
+    log = RecoveredLog() if into is None else into
     for expected, sequence in enumerate(sequences, start=sequences[0]):
         if sequence != expected:
             raise _missing(directory, expected)
@@ -132,7 +134,7 @@ async def read_log(
         if sync:
             await file.sync()  # what a killed process wrote may be in the page cache only
         try:
-            await _take_segment(log, segment, image, observe)
+            await _take_segment(log, segment, image)
         except FormatTooNew as error:
             raise FormatTooNew(f"{path}: {error}") from error
     if not log.replay.is_covered:
@@ -163,12 +165,12 @@ async def _read_image(segment: Segment) -> _Image:
     for offset in range(0, segment.size, CHUNK_BYTES):
         chunk = await segment.file.read(offset, CHUNK_BYTES)
         chunks.append(chunk)
-        if chunk.count(0) != len(chunk):
+        if chunk != ZEROS[: len(chunk)]:
             used = len(chunks)
     return _Image(chunks[:used], segment.size)
 
 
-async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image, observe: Observer | None) -> None:
+async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> None:
     """Add the next segment to ``log``."""
     if image.used_end == 0 and segment.sequence > 1:
         if log.current is None:  # one without content is never the first
@@ -190,7 +192,7 @@ async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image, obse
     log.metadata, log.marker = header.metadata, header.marker
     log.number, log.chain = header.number, header.chain
     segment.base, segment.offset, segment.last_index = header.base, fault, log.replay.last_index
-    _read_batches(log, segment, image, observe)
+    _read_batches(log, segment, image)
 
 
 def _take_torn_segment(log: RecoveredLog, tear: Tear, image: _Image) -> None:
@@ -232,7 +234,7 @@ def _check_first(header: SegmentHeader, image: _Image, start: int) -> None:
         raise BadFrame("the first batch does not continue the one before")
 
 
-def _read_batches(log: RecoveredLog, segment: Segment, image: _Image, observe: Observer | None) -> None:
+def _read_batches(log: RecoveredLog, segment: Segment, image: _Image) -> None:
     start = segment.offset
     while segment.offset < image.used_end:
         try:
@@ -243,14 +245,13 @@ def _read_batches(log: RecoveredLog, segment: Segment, image: _Image, observe: O
             if _proves_durable(log, image, segment.offset):
                 raise log.tear.damage() from error
             return
-        if observe is not None:
-            observe(segment, batch, image.data)
         try:
             if segment.offset == start and segment.sequence > 1:
                 _check_begin(batch, image.data)
             log.replay.take(batch.header.hard_state, decode_records(image.data, batch))
         except BadFrame as error:
             raise StorageCorrupt(segment.path, segment.offset, str(error)) from error
+        log.observe(segment, batch, image.data)
         log.number, log.chain, segment.offset = log.number + 1, batch.chain, batch.end
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from raftkv.errors import StorageCorrupt, StorageError
 from raftkv.storage.records import BATCH_HEADER_BYTES, Batch, RecordType
-from raftkv.storage.recovery import read_log
+from raftkv.storage.recovery import RecoveredLog, read_log
 from raftkv.storage.segments import Segment
 from tests.storage.logs import (
     DIRECTORY,
@@ -145,7 +145,7 @@ async def regions_of(log: Killed) -> dict[str, list[str]]:
             offset += length
 
     async with AsyncExitStack() as stack:
-        await read_log(log.disk.power_loss(Outcome.ALL), DIRECTORY, stack, note)
+        await read_log(log.disk.power_loss(Outcome.ALL), DIRECTORY, stack, into=RecoveredLog(note))
     return regions
 
 

@@ -8,7 +8,8 @@ is still to be read, and still not durable. Both leave the crashed disk as it is
 be tried with many outcomes.
 
 Every I/O call is a step, a write with its sync two; the crash planned with ``crash_at`` strikes in place
-of that step. From then on every call fails and has no effect.
+of that step. From then on every call fails and has no effect. At the step ``no_space_at`` there is no room,
+whatever kind of call it is.
 """
 
 import asyncio
@@ -91,6 +92,7 @@ class SimDisk:
         self.capacity = capacity
         self.steps: list[str] = []
         self.crash_at: int | None = None
+        self.no_space_at: int | None = None
         self.fenced = False
         self.names: dict[str, Inode] = {}
         self.durable_names: dict[str, Inode] = {}
@@ -212,6 +214,8 @@ class SimDisk:
             self.fenced = len(self.steps) == self.crash_at
         if self.fenced:
             raise DiskCrashed(f"{path}: {action} after the crash")
+        if len(self.steps) == self.no_space_at:
+            raise NoSpace(f"{path}: {action} failed: no space left on device")
         for fault in self._faults:
             if fault[0] == action and path.endswith(fault[1]):
                 self._faults.remove(fault)

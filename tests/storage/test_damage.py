@@ -39,7 +39,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("steps", [STEPS, RELEASED_STEPS], ids=["whole", "released"])
-async def test_a_flipped_bit_is_refused_below_the_last_save_cuts_the_last_save_and_is_harmless_behind_it(
+async def test_a_flipped_bit_is_refused_below_the_last_save_and_cuts_the_last_save(
     steps: tuple[Step, ...],
 ) -> None:
     found = await check_everywhere(flip, 1, steps)
