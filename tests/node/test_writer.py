@@ -244,7 +244,9 @@ async def test_votes_wait_too_when_the_reserve_is_used_up() -> None:
 async def test_a_mark_overtakes_entries_that_wait_for_room_because_it_is_what_makes_some() -> None:
     async with running(SimDisk(capacity=FULL)) as member:
         await member.fill()
-        await member.writer.mark([ref(2)])
+        marking = asyncio.create_task(member.writer.mark([ref(2)]))
+        await turns()
+        assert marking.done()
         assert (await member.after_power_loss()).snapshots == (ref(2),)
         await member.wal.release(2)
         assert member.persisted[-1] < member.number
@@ -258,7 +260,8 @@ async def test_a_mark_does_not_overtake_a_new_beginning_of_the_log() -> None:
         await turns()
         assert not marking.done()
         member.disk.capacity = None
-        await marking
+        await turns(200)
+        assert marking.done()
         assert (await member.after_power_loss()).snapshots == (ref(500), ref(505))
 
 
@@ -273,10 +276,17 @@ async def test_a_batch_saved_after_a_vote_that_went_ahead_does_not_take_the_vote
         await turns()
         assert member.sent == [vote_for(2, 3)]
         member.disk.capacity = None
-        while len(member.persisted) < 2 or member.persisted[-1] != member.number:
-            assert (await member.after_power_loss()).hard_state[:2] == (3, 2)
+        disks: list[SimDisk] = []
+        for _ in range(200):
+            disks.append(member.disk.power_loss(Outcome.NOTHING))
+            disks[-1].capacity = None
             await turns(1)
-        await marking
+        assert marking.done()
+        assert member.persisted[-1] == member.number
+        for disk in disks:
+            wal, recovered = await Wal.open(disk, DIRECTORY, segment_bytes=SEGMENT)
+            await wal.close()
+            assert recovered.hard_state[:2] == (3, 2)
 
 
 async def test_a_crash_at_any_io_call_of_a_full_disk_breaks_nothing_that_a_message_said() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
 from raftkv.raft.ready import Write
 from raftkv.raft.types import Entry, HardState
+from raftkv.storage import wal as wal_module
 from raftkv.storage.records import BatchHeader, encode_batch
 from raftkv.storage.segments import segment_name
 from raftkv.storage.wal import Wal
@@ -100,6 +101,18 @@ async def test_after_a_release_a_missing_segment_is_refused_if_a_snapshot_does_n
     await disk.remove(f"{DIRECTORY}/{segment_name(number)}")
     with pytest.raises(StorageCorrupt, match=f"{segment_name(number)}: .*the segment is missing"):
         await reopen(disk, SMALL_SEGMENT)
+
+
+async def test_a_segment_without_its_checkpoint_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No crash leaves one, its checksums are right, and nothing would be missed by the records alone."""
+    monkeypatch.setattr(wal_module, "encode_checkpoint", lambda _: b"")
+    disk = SimDisk()
+    log = await create(disk)
+    for index in range(2, 40):
+        await log.save([append(index, size=100)])
+    await log.close()
+    with pytest.raises(StorageCorrupt, match="does not begin with a checkpoint"):
+        await reopen(disk)
 
 
 async def test_a_missing_segment_that_a_snapshot_stands_for_is_as_good_as_released() -> None:
