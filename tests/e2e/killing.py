@@ -153,12 +153,18 @@ class Killing:
             contents = await self._contents(session)
             first = next(iter(contents.values()))
             return [
+                *self._idle(),
                 *self.clients.failures,
                 *differences(contents),
                 *wrong(self.clients.attempts, first[1], first[0]),
                 *await self._history(session, first[0]),
                 *await self._files(),
             ]
+
+    def _idle(self) -> list[str]:
+        """A run in which little was written shows nothing."""
+        count = self.clients.acknowledged()
+        return [f"only {count} requests were acknowledged"] if count < 10 * self.restarts else []
 
     async def _contents(self, session: aiohttp.ClientSession) -> dict[str, tuple[int, Content]]:
         """Read every member's own content, once all have applied the same."""
@@ -258,14 +264,11 @@ def _counts(counter: Counter[str] | dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
 
 
-def snapshot_flags() -> tuple[str, ...]:
-    """Make snapshots frequent."""
-    return ("--snapshot-count", str(SNAPSHOT_COUNT))
-
-
-def run(folder: Path, restarts: int, seed: int, say: Callable[[str], object]) -> list[str]:
+def run(
+    folder: Path, restarts: int, seed: int, say: Callable[[str], object], *, check_rules: bool = False
+) -> list[str]:
     """Do a whole run in ``folder``; return what was wrong."""
-    flags = [*QUICK, *snapshot_flags()]
+    flags = [*QUICK, "--snapshot-count", str(SNAPSHOT_COUNT), "--check-rules", str(check_rules).lower()]
     processes = Processes(folder, flags, SEGMENT_BYTES, TAIL_ENTRIES)
     killing = Killing(processes, seed)
 
@@ -295,13 +298,15 @@ def main() -> int:
         "--folder", type=Path, help="where the members' folders are made (default: temporary)"
     )
     parser.add_argument("--keep", action="store_true", help="keep the folders when something was wrong")
+    parser.add_argument("--check-rules", action="store_true", help="hold every step against Raft's rules")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="raftkv-killing-", dir=options.folder))
     processes_folder = folder / "cluster"
     processes_folder.mkdir()
     begin, found = now(), ["it did not end"]
     try:
-        found = run(processes_folder, options.restarts, options.seed, say)
+        restarts, seed = options.restarts, options.seed
+        found = run(processes_folder, restarts, seed, say, check_rules=options.check_rules)
     finally:
         if found and options.keep:
             say(f"kept: {folder}")
