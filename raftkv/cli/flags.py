@@ -49,7 +49,7 @@ FLAGS = (
     Flag("auto-compaction-retention", "0", "history kept: hours, a duration (30m), or revisions; 0: all"),
     Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
     Flag("check-rules", "false", "true: hold every step against the rules of Raft; slow, for finding bugs"),
-    Flag("record-core", "none", "a new file for a record of every call of the core; for finding bugs"),
+    Flag("record-core", "(none)", "a new file for a record of every call of the core; for finding bugs"),
     Flag("log-level", "info", "debug, info, warning or error"),
     Flag("log-format", "text", "text or json"),
 )
