@@ -18,6 +18,7 @@ from typing import Any
 from raftkv.errors import (
     BadTransferee,
     LeaderMoving,
+    MemberRemoved,
     NodeStopped,
     NoLeader,
     NoSpace,
@@ -462,10 +463,16 @@ class Node:
                 self._applied = self._applied._replace(configuration=configuration)
                 if answer is not None:
                     self._waiters.resolve(answer)
+                self._stop_if_removed()
             case EntryKind.NOOP:
                 pass
             case _:
                 raise AssertionError(f"entry {entry.index} is of unknown kind {entry.kind}")
+
+    def _stop_if_removed(self) -> None:
+        """End this member once its removal is applied: nobody will tell it anything more (§4.2.2)."""
+        if self.member_id in self._applied.configuration.removed:
+            raise MemberRemoved(f"member {self.member_id:x} was removed from the cluster")
 
     def _applied_to(self, entry: Entry) -> None:
         self._applied = Snapshot(entry.index, entry.term, self._applied.configuration)
@@ -519,6 +526,7 @@ class Node:
         self._now_at(snapshot.index)
         self._propose_all_again()  # what the snapshot covers turns out to be a duplicate
         self._emit(SnapshotInstalled(arrived.message.source, snapshot.index, arrived.ref.size))
+        self._stop_if_removed()
 
     # ---------------------------------------------------------------- small things
 

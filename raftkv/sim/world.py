@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from raftkv.client.outcome import OutcomeUnknown
-from raftkv.errors import PeerUnavailable, RaftKvError
+from raftkv.errors import MemberRemoved, PeerUnavailable, RaftKvError
 from raftkv.node.config import Config
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
@@ -152,7 +152,7 @@ class World:
         # What was written is still there; the process is not.
         member.disk = member.disk.kill()
         self._set_disk(member)
-        if found and member.starts and running.node is None:
+        if found and (running.node is None or isinstance(found[0], MemberRemoved)):
             member.gone = str(found[0])
 
     def _set_disk(self, member: Member) -> None:
