@@ -97,7 +97,9 @@ async def test_only_the_leader_takes_a_change_and_only_one_at_a_time(tmp_path: P
         follower = cluster.node(leader.member_id % 3 + 1)
         with pytest.raises(NotLeader):
             await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
-        changing = asyncio.create_task(leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True)))
+        changing = asyncio.create_task(
+            leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+        )
         await asyncio.sleep(0)
         with pytest.raises(ChangeRefused, match="not committed yet"):
             await leader.change_members(ChangeKind.ADD_LEARNER, info(5, is_learner=True))
