@@ -275,8 +275,8 @@ class Driver:
             watcher.answered(loop.now, number, Outcome.UNKNOWN.value, None)
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
-        answer = session.history[-1].output if outcome is Outcome.OK and operation.words[0] != "compact" else None
-        watcher.answered(loop.now, number, outcome.value, answer)
+        written_down = outcome is Outcome.OK and operation.words[0] != "compact"
+        watcher.answered(loop.now, number, outcome.value, session.history[-1].output if written_down else None)
         return outcome is Outcome.OK
 
 

@@ -1,5 +1,7 @@
 """What can be seen of a run from outside, for pictures of it. Watching changes nothing in the run."""
 
+from collections.abc import Callable
+
 from raftkv.raft import Message
 from raftkv.raft.invariants import Observer
 from raftkv.trace import Event
@@ -15,8 +17,8 @@ class Watcher:
     by which the end of the same message or request is told.
     """
 
-    def observer(self) -> Observer:
-        """Return the observer of the run: it is called for every step of every core."""
+    def observer(self, clock: Callable[[], float]) -> Observer:
+        """Return the observer of the run, which sees every step of every core; ``clock`` tells the time."""
         return Observer()
 
     def sent(self, now: float, message: Message) -> int:

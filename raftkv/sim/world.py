@@ -64,7 +64,7 @@ class World:
         self.network = SimNetwork(loop, Random(f"{scenario.seed}:delays"), self._witness, watcher)
         self.network.conditions = scenario.network
         self.network.serve = self._serve_snapshot
-        self.observer = watcher.observer()
+        self.observer = watcher.observer(lambda: loop.now)
         self.members: dict[int, Member] = {}
         self.marks: Counter[str] = Counter()
         self.broken: list[Broken] = []
