@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_member_verbs(verbs)
     _add_key_verbs(verbs)
     _add_wal(verbs)
+    _add_history(verbs)
     _add_serve(verbs)
     _verb(verbs, "version", "print the version", _version, _JSON)
     return parser
@@ -122,6 +123,35 @@ def _add_wal(verbs: Any) -> None:
         folder,
         _JSON,
     )
+def _add_history(verbs: Any) -> None:
+    history = verbs.add_parser(
+        "history",
+        help="check recorded histories of operations",
+        description="Check recorded histories of operations.",
+        allow_abbrev=False,
+    )
+    actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = _verb(actions, "check", "tell whether histories are linearizable", _history, _JSON)
+    check.add_argument(
+        "--model",
+        required=True,
+        choices=("cas-register", "kv-append", "mvcc-kv"),
+        help="what the system was meant to be",
+    )
+    check.add_argument(
+        "--max-steps",
+        type=_positive,
+        metavar="N",
+        help="steps for one file, after which the verdict is unknown (default: 2000000)",
+    )
+    check.add_argument("files", nargs="+", metavar="FILE", help="Jepsen log, EDN or JSON lines")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _add_serve(verbs: Any) -> None:
@@ -156,6 +186,10 @@ def _wal(verb: str) -> Run:
         return wal.run(verb, arguments)
 
     return run
+def _history(arguments: argparse.Namespace) -> int:
+    from raftkv.cli import history
+
+    return history.run(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

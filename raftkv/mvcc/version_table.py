@@ -94,11 +94,9 @@ class VersionTable:
         self.size_bytes += content + versions * VERSION_OVERHEAD
 
     def discard_step(self) -> bool:
-        """Forget some thousand versions of a table that is not used any more; True while there are more."""
-        more = self.changes.drop_block()
-        for _ in range(4):
-            more = self.entries.drop_block() or self.deleted.drop_block() or more
-        return more
+        """Forget some more of a table that is not used any more; return True while anything is left."""
+        changes = self.changes.drop_block()
+        return self.entries.drop_block() or self.deleted.drop_block() or changes
 
     def append(self, entry: Entry | None, version: Version) -> None:
         """Record a change, later than every change before; only a live key is deleted.

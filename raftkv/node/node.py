@@ -28,11 +28,12 @@ from raftkv.errors import (
     TooManyRequests,
 )
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
+from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, encode_change
 from raftkv.node.addresses import AddressBook
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
-from raftkv.node.installer import Arrived, Installer
+from raftkv.node.installer import Arrived, Installer, needs_file
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
 from raftkv.node.steps import BUCKETS, Steps
@@ -136,32 +137,14 @@ class Node:
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
         self._compacting = asyncio.Event()
+        self._discarded: list[MachineLoader] = []
         self._applied = restored.snapshot or Snapshot(0, 0, Configuration(()))
         self._arrived: Arrived | None = None
         self._stepped: Arrived | None = None
         self._replaced_by = 0  # number of the Write that makes an installed snapshot durable
         self._store = restored.store
-        self._snapshotter = Snapshotter(
-            identity.cluster_id,
-            config.snapshot_count,
-            core=core,
-            machine=self.machine,
-            store=self._store,
-            wal=wal,
-            writer=self._writer,
-            applied=lambda: self._applied,
-            wake=self._wake_pump,
-            steps=self.steps,
-            emit=emit,
-        )
-        self._installer = Installer(
-            store=self._store,
-            transport=transport,
-            useful=self._needs_file,
-            arrived=self._take_arrived,
-            steps=self.steps,
-            emit=emit,
-        )
+        self._snapshotter = self._make_snapshotter()
+        self._installer = self._make_installer()
         self._ticked_at = loop.time()
         self._led_by = (NO_NODE, core.status().term)
         self._leadership_changed = asyncio.Event()
@@ -170,6 +153,32 @@ class Node:
         self._recovered = asyncio.Event()
         if self._recovered_index <= self._applied.index:
             self._recovered.set()
+
+    def _make_snapshotter(self) -> Snapshotter:
+        return Snapshotter(
+            self.cluster_id,
+            self.config.snapshot_count,
+            core=self._core,
+            machine=self.machine,
+            store=self._store,
+            wal=self.wal,
+            writer=self._writer,
+            applied=lambda: self._applied,
+            wake=self._wake_pump,
+            steps=self.steps,
+            emit=self._emit,
+        )
+
+    def _make_installer(self) -> Installer:
+        return Installer(
+            store=self._store,
+            transport=self._transport,
+            status=self._core.status,
+            arrived=self._take_arrived,
+            discard=self._discard,
+            steps=self.steps,
+            emit=self._emit,
+        )
 
     # ---------------------------------------------------------------- for services
 
@@ -384,7 +393,7 @@ class Node:
         for message in inbox:
             if isinstance(message, ForwardProposals):
                 self._core.step(self._only_commands(message))
-            elif isinstance(message, InstallSnapshot) and self._needs_file(message):
+            elif isinstance(message, InstallSnapshot) and needs_file(self._core.status(), message):
                 self._installer.offer(message)
             else:
                 self._core.step(message)
@@ -468,15 +477,6 @@ class Node:
 
     # ---------------------------------------------------------------- a leader's snapshot
 
-    def _needs_file(self, message: InstallSnapshot) -> bool:
-        """Whether the core would take the snapshot (§5.3); otherwise it answers without the file."""
-        status, snapshot = self._core.status(), message.snapshot
-        return (
-            message.term >= status.term
-            and snapshot.index > status.commit_index
-            and status.log.term(snapshot.index) != snapshot.term
-        )
-
     def _take_arrived(self, arrived: Arrived) -> None:
         """Take a snapshot that is here, for the next turn of the pump."""
         self._give_up(self._arrived)
@@ -494,6 +494,7 @@ class Node:
         """Forget a snapshot that the core did not take: the log caught up with it, or the term is over."""
         if arrived is not None:
             self._store.give_up(arrived.ref)
+            self._discard(arrived.loader)
             self._snapshotter.clean_up()
 
     def _install(self, write: Write) -> None:
@@ -503,6 +504,7 @@ class Node:
         snapshot = arrived.message.snapshot
         assert write.snapshot == snapshot == arrived.ref.snapshot, f"{arrived.ref} for {write.snapshot}"
         self.machine.adopt(arrived.loader)
+        self._discard(arrived.loader)
         self._applied = snapshot
         self._snapshotter.replaced(arrived.ref)
         self._replaced_by = write.number
@@ -612,15 +614,25 @@ class Node:
         self._core.tick(passed)
 
     async def _compact(self) -> None:
-        """Remove in slices what a compaction let go."""
+        """Remove in slices what a compaction let go, and content that a snapshot replaced."""
         while True:
             await self._compacting.wait()
             self._compacting.clear()
             more = True
             while more:
                 with self.steps.timed("compaction"):
-                    more = self.machine.store.compact_step(COMPACT_SLICE)
+                    more = self._remove_some()
                 await asyncio.sleep(COMPACT_PAUSE)
+
+    def _remove_some(self) -> bool:
+        if self._discarded and not self._discarded[0].discard_step():
+            del self._discarded[0]
+        return self.machine.store.compact_step(COMPACT_SLICE) or bool(self._discarded)
+
+    def _discard(self, loader: MachineLoader) -> None:
+        """Free what a loader holds, bit by bit: a million keys at once take half a second."""
+        self._discarded.append(loader)
+        self._compacting.set()
 
     async def _publish(self) -> None:
         """Make this member's name and client URLs known to all, once there is a leader."""

@@ -152,6 +152,11 @@ class SimDisk:
         """Let there be room again."""
         self.capacity = None
 
+    def heal(self) -> None:
+        """Let there be room, and no fault planned any more."""
+        self.capacity = None
+        self._faults.clear()
+
     def content(self, path: str) -> bytearray:
         """Return a file's content to look at or to damage; call ``settle`` after damaging it."""
         return self.names[path].live

@@ -166,7 +166,7 @@ class Driver:
     def _rot(self, fault: Fault) -> None:
         """Flip a bit of a member that is down: in the log well before its end, or in the newest snapshot."""
         member = self._member(fault)
-        if member.running is not None:
+        if member.running is not None or not self._survives(self._world.voters(), without=member.number):
             return
         folder = LOG if fault.words[1] == "wal" else SNAPSHOTS
         suffix = ".wal" if fault.words[1] == "wal" else ".snap"
@@ -230,10 +230,14 @@ class Driver:
     def _remove(self, fault: Fault) -> None:
         """Remove a member, unless what is left could not survive the members that are gone."""
         number = member_number(fault.words[0])
-        voters = [one for one in self._world.voters() if one != number]
-        alive = [one for one in voters if not self._world.members[one].gone]
-        if is_majority(tuple(voters), alive):
+        if self._survives(tuple(one for one in self._world.voters() if one != number)):
             self._change(ChangeKind.REMOVE, number)
+
+    def _survives(self, voters: tuple[int, ...], *, without: int = 0) -> bool:
+        """Whether a majority of ``voters`` has a whole disk, also if ``without`` had not."""
+        members = self._world.members
+        sound = [one for one in voters if not (members[one].gone or members[one].rotten or one == without)]
+        return is_majority(voters, sound)
 
     def _change(self, kind: ChangeKind, number: int) -> None:
         info = MemberInfo(number, "", (peer_url(number),), (), is_learner=kind is ChangeKind.ADD_LEARNER)
@@ -278,5 +282,3 @@ class Driver:
         written_down = outcome is Outcome.OK and operation.words[0] != "compact"
         watcher.answered(loop.now, number, outcome.value, session.history[-1].output if written_down else None)
         return outcome is Outcome.OK
-
-

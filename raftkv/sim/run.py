@@ -114,7 +114,9 @@ class _Run:
         clients: dict[str, list[Operation]] = {}
         for operation in self.scenario.operations:
             clients.setdefault(operation.client, []).append(operation)
-        tasks = [asyncio.create_task(self.driver.client(name, todo)) for name, todo in sorted(clients.items())]
+        tasks = [
+            asyncio.create_task(self.driver.client(name, todo)) for name, todo in sorted(clients.items())
+        ]
         end = self.scenario.heal.at if self.scenario.heal is not None else SAFETY_END
         for fault in self.scenario.faults:
             if fault.at < end:
@@ -152,7 +154,7 @@ class _Run:
                 member.gone = member.gone or "left to rot"
                 continue
             member.slowness = 1.0
-            member.disk.empty()
+            member.disk.heal()
             if member.running is not None and member.running.incarnation.paused:
                 self.loop.resume(member.running.incarnation)
                 world.watcher.resumed(self.loop.now, member.name)

@@ -177,7 +177,12 @@ class World:
         disk.delay = delay
 
     def _config(self, name: str) -> Config:
-        known = {"lease-reads": bool, "snapshot-count": int, "heartbeat-interval": int, "election-timeout": int}
+        known = {
+            "lease-reads": bool,
+            "snapshot-count": int,
+            "heartbeat-interval": int,
+            "election-timeout": int,
+        }
         settings: dict[str, Any] = {}
         for option, value in self.scenario.options.items():
             field = option.replace("-", "_")
@@ -234,7 +239,9 @@ class World:
         if running is None or running.node is None:
             raise PeerUnavailable(f"member {member} is down")
         try:
-            chunk: SnapshotChunk | None = await self._in(running, running.node.serve_snapshot(index, term, offset))
+            chunk: SnapshotChunk | None = await self._in(
+                running, running.node.serve_snapshot(index, term, offset)
+            )
         except OutcomeUnknown as error:
             raise PeerUnavailable(f"member {member} went down") from error
         return chunk
@@ -276,9 +283,7 @@ async def _quietly(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         return
 
 
-def _pass_on(
-    task: "asyncio.Task[Any]", error: BaseException | None, answer: "asyncio.Future[Any]"
-) -> None:
+def _pass_on(task: "asyncio.Task[Any]", error: BaseException | None, answer: "asyncio.Future[Any]") -> None:
     if task.cancelled():
         answer.set_exception(OutcomeUnknown("the member gave the request up"))
     elif error is not None:

@@ -1,5 +1,6 @@
 """What no machine dumps is refused with a typed error, whoever sent it."""
 
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -85,6 +86,8 @@ def test_a_part_that_is_missing_is_noticed(part: str) -> None:
         {"versions": (A, B, C)},
         {"versions": (A,)},
         {"versions": (A, (3, 0, 0, 0, 0, b"b", b""))},
+        {"versions": (A, (3, 0, 0, 0, 0, b"b", b"")), "header": (HEADER, 5, 1, 1)},
+        {"versions": ((3, 0, 0, 0, 0, b"a", b""), B)},
         {"versions": 7},
         {"versions": {}},
         {"changes": (A,)},
@@ -136,9 +139,14 @@ def test_a_member_has_each_boot_once_and_four_at_most() -> None:
 
 
 def test_a_window_that_unpacks_to_gigabytes_takes_no_memory() -> None:
-    bomb = zlib.compress(bytes(64 << 20))
-    with pytest.raises(PeerProtocolError, match="window"):
-        load(blocks(sessions=pack_block(1, 2, 3, bomb)))
+    bomb = blocks(sessions=pack_block(1, 2, 3, zlib.compress(bytes(64 << 20))))
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerProtocolError, match="window"):
+            load(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def dumped() -> list[Block]:

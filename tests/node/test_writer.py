@@ -19,11 +19,11 @@ from raftkv.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 from raftkv.storage import wal as wal_module
 from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Recovered, Wal
 from tests.storage.logs import DIRECTORY, SEGMENT, abandon, create, entry, ref
-from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
 FULL = 2 * SEGMENT
 """Room for the first two segments and nothing else."""

@@ -15,9 +15,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from raftkv.sim.disk import CHANGES, LOOKS, Outcome
 from tests.storage.crashes import Table, all_crash_points, check_power_losses
 from tests.storage.damage import RELEASED_STEPS, STEPS, check_everywhere, flip
-from raftkv.sim.disk import CHANGES, LOOKS, Outcome
 
 OUTCOMES = {
     Outcome.NOTHING: "nothing",

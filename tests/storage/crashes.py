@@ -4,9 +4,9 @@ from collections import Counter
 from typing import NamedTuple
 
 from raftkv.errors import StorageError
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 from raftkv.storage.wal import Recovered, Wal
 from tests.storage.logs import DIRECTORY, SEGMENT, Run, abandon, held
-from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
 
 def outcomes(seeds: int) -> list[tuple[Outcome, int]]:

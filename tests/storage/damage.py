@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from raftkv.errors import StorageCorrupt, StorageError
+from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.storage.records import BATCH_HEADER_BYTES, Batch, RecordType
 from raftkv.storage.recovery import RecoveredLog, read_log
 from raftkv.storage.segments import Segment
@@ -29,7 +30,6 @@ from tests.storage.logs import (
     replace,
     vote,
 )
-from raftkv.sim.disk import Outcome, SimDisk
 
 STEPS: tuple[Step, ...] = (
     (append(2, 3),),

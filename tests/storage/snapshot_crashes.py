@@ -11,11 +11,11 @@ import pytest
 
 from raftkv.errors import StorageError
 from raftkv.raft.types import Configuration, Snapshot
+from raftkv.sim.disk import DiskCrashed, SimDisk
 from raftkv.storage import snapshots
 from raftkv.storage.snapshot_format import Block, SnapshotDecoder, SnapshotMeta, SnapshotRef
 from raftkv.storage.snapshots import SUFFIX, SnapshotFolder, snapshot_name
 from tests.storage.crashes import OUTCOMES
-from raftkv.sim.disk import DiskCrashed, SimDisk
 
 DIRECTORY = "data/snap"
 OTHER = "other/snap"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from raftkv.sim.disk import CHANGES, LOOKS, DiskCrashed, Outcome, SimDisk
 from raftkv.storage.wal import Wal
 from tests.storage.crashes import (
     OUTCOMES,
@@ -11,7 +12,6 @@ from tests.storage.crashes import (
     recover,
 )
 from tests.storage.logs import DIRECTORY, SEGMENT, Model, Run, abandon, append, create, held, ref, reopen
-from raftkv.sim.disk import CHANGES, LOOKS, DiskCrashed, Outcome, SimDisk
 
 
 async def test_a_power_loss_at_any_io_call_loses_nothing_acknowledged_and_invents_nothing() -> None:

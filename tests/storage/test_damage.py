@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
 from raftkv.raft.ready import Write
 from raftkv.raft.types import Entry, HardState
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 from raftkv.storage import wal as wal_module
 from raftkv.storage.records import BatchHeader, encode_batch
 from raftkv.storage.segments import segment_name
@@ -23,7 +24,6 @@ from tests.storage.logs import (
     held,
     reopen,
 )
-from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
 FIRST = f"{DIRECTORY}/{segment_name(1)}"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from raftkv.errors import DataDirInUse, NoSpace, StorageError
+from raftkv.sim.disk import SimDisk
 from raftkv.storage import disk as disk_module
 from raftkv.storage.disk import Disk, File, FileDisk, Lock
 from tests.storage.logs import FIRST_MODEL, append, create, held, reopen
-from raftkv.sim.disk import SimDisk
 
 REAL: Disk = FileDisk.__new__(FileDisk)
 SIMULATED: Disk = SimDisk()

@@ -2,12 +2,12 @@
 
 import pytest
 
+from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.storage.inspection import ATTEMPTS, Inspection, inspect
 from raftkv.storage.records import Snapshots
 from raftkv.storage.segments import segment_name
 from tests.storage.damage import MARKED_STEPS, flip, killed_log
 from tests.storage.logs import DIRECTORY, ref
-from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 
 SNAPSHOTS = "data/snap"
 

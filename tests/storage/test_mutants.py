@@ -8,6 +8,7 @@ import pytest
 
 from raftkv.errors import StorageError
 from raftkv.raft.ready import Write
+from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.storage import recovery, segments, wal
 from raftkv.storage.changes import Change
 from raftkv.storage.records import (
@@ -26,7 +27,6 @@ from raftkv.storage.wal import Wal
 from tests.storage.crashes import all_crash_points, check_power_losses
 from tests.storage.damage import check_every_flip
 from tests.storage.logs import FIRST_MODEL, append, create, held, reopen
-from raftkv.sim.disk import Outcome, SimDisk
 
 Patch = pytest.MonkeyPatch
 

@@ -3,6 +3,7 @@
 import pytest
 
 from raftkv.raft.types import HardState
+from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.storage.disk import Disk
 from raftkv.storage.segments import parse_segment_name
 from raftkv.storage.wal import Recovered, Wal
@@ -22,7 +23,6 @@ from tests.storage.logs import (
     reopen,
     replace,
 )
-from raftkv.sim.disk import Outcome, SimDisk
 
 
 async def numbers(disk: Disk) -> list[int]:

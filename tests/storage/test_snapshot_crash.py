@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from raftkv.sim.disk import SimDisk
 from raftkv.storage import snapshots
 from raftkv.storage.snapshot_format import SnapshotDecoder, SnapshotRef
 from raftkv.storage.snapshots import SnapshotFolder, UnpublishedSnapshot, snapshot_name
 from tests.storage.crashes import OUTCOMES
-from raftkv.sim.disk import SimDisk
 from tests.storage.snapshot_crashes import KINDS, check_crashes
 
 Patch = pytest.MonkeyPatch

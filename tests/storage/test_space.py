@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from raftkv.errors import NoSpace, StorageError
+from raftkv.sim.disk import CHANGES, LOOKS, Outcome, SimDisk
 from raftkv.storage import wal as wal_module
 from raftkv.storage.wal import Wal
 from tests.storage.crashes import recover
@@ -22,7 +23,6 @@ from tests.storage.logs import (
     reopen,
     vote,
 )
-from raftkv.sim.disk import CHANGES, LOOKS, Outcome, SimDisk
 
 THREE_SEGMENTS = 3 * SEGMENT
 
