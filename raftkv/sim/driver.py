@@ -280,5 +280,6 @@ class Driver:
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
         written_down = outcome is Outcome.OK and operation.words[0] != "compact"
-        watcher.answered(loop.now, number, outcome.value, session.history[-1].output if written_down else None)
+        answer = session.history[-1].output if written_down else None
+        watcher.answered(loop.now, number, outcome.value, answer)
         return outcome is Outcome.OK

@@ -23,7 +23,17 @@ from raftkv.sim.wording import (
     message_weight,
     shortened,
 )
-from raftkv.trace import Event, LeaderChanged, LogTruncated, PeerDown, PeerUp, RoleChanged, VoteCast, describe
+from raftkv.trace import (
+    Event,
+    LeaderChanged,
+    LogTruncated,
+    PeerDown,
+    PeerUp,
+    RoleChanged,
+    SlowStep,
+    VoteCast,
+    describe,
+)
 from raftkv.viewer import FORMAT, Document, render
 
 CORE_EVENTS = RoleChanged | LeaderChanged | VoteCast | LogTruncated
@@ -109,11 +119,11 @@ class Picture(Watcher):
         if isinstance(event, CORE_EVENTS):
             self._lane(name).told.append(text)
         else:
-            self._add(now, name, text, weight=1 if isinstance(event, PeerUp | PeerDown) else 2)
+            self._add(now, name, text, weight=1 if isinstance(event, PeerUp | PeerDown | SlowStep) else 2)
 
     def started(self, now: float, name: str) -> None:
         """See ``Watcher``."""
-        self._add(now, name, "starts", weight=2, state="up")
+        self._add(now, name, "starts", weight=2, state="up", role="")
 
     def crashed(self, now: float, name: str, outcome: str) -> None:
         """See ``Watcher``."""
@@ -247,10 +257,10 @@ class Picture(Watcher):
         self._add(result.simulated, "", f"{result.check}: {shortened(result.detail, 500)}", weight=2)
         return {"step": len(self._steps) - 1, **found}
 
-    def _add(self, now: float, name: str, text: str, *, weight: int, state: str = "") -> None:
+    def _add(self, now: float, name: str, text: str, *, weight: int, **values: str) -> None:
         step: dict[str, Any] = {"t": _rounded(now), "lane": self._number(name), "text": text}
         step["weight"] = weight
-        if state and (different := self._lane(name).set(state=state)):
+        if values and (different := self._lane(name).set(**values)):
             step["set"] = different
         self._steps.append(step)
 
