@@ -133,6 +133,15 @@ def test_a_paused_member_takes_no_step(document: dict[str, Any]) -> None:
     assert not [step for step in document["steps"] if step["lane"] == 2 and 5 < step["t"] < 5.2]
 
 
+def test_a_member_that_is_still_paused_when_all_are_healed_goes_on_then() -> None:
+    script = "# raftkv scenario 1\nseed 7\nat 2.5 pause n3 for 9\nheal at 3 with n1 n2 n3"
+    steps = draw(parse_scenario(script))[1]["steps"]
+    states = [
+        (one["t"], one["set"]["state"]) for one in steps if one["lane"] == 2 and "state" in one.get("set", {})
+    ]
+    assert states == [(0.0, "up"), (2.5, "paused"), (3.0, "up")]
+
+
 # ---------------------------------------------------------------- drawn scenarios
 
 
