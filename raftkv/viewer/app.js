@@ -464,7 +464,7 @@ function writeHead() {
   at("facts").textContent = trace.facts.map(([label, text]) => `${label}: ${text}`).join(" \u00b7 ");
   at("notes").replaceChildren(...trace.notes.map((note) => make("li", "", note)));
   at("verdict").className = failure ? "failed" : "";
-  at("verdict").append(make("strong", "", failure ? `Failed: ${failure.check}. ` : "Passed: every check held."));
+  at("verdict").append(make("strong", "", failure ? `Failed: ${failure.check}. ` : "No check failed."));
   if (!failure) return;
   if (failure.rule) at("verdict").append(make("strong", "", `${failure.source} ${failure.rule} `));
   at("verdict").append(failure.detail);

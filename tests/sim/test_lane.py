@@ -116,7 +116,7 @@ def test_time_that_changes_nothing_is_no_step(member: Member) -> None:
 
 def test_what_the_core_told_is_part_of_its_next_step(member: Member) -> None:
     member.lane.told.append("became leader")
-    assert member.show(Ticked()) == {"lane": 0, "text": "time passes: became leader", "weight": 0}
+    assert member.show(Ticked()) == {"lane": 0, "text": "time passes: became leader"}
     assert member.show(Ticked()) is None
 
 
