@@ -33,8 +33,8 @@ LARGE_PART = 8
 DIGITS = (0, 1, 2)
 """Digits behind the point to try for a time, fewest first."""
 
-GAP_SECONDS = 1.0
-"""What is left of the time between two events of which nothing happens in between."""
+GAPS_SECONDS = (0.5, 1.0, 2.0)
+"""What to leave of a longer time without events; the next thing to try is its half."""
 
 
 class Limits(NamedTuple):
@@ -178,7 +178,7 @@ class _Search:
         """Leave out what comes after the failure, and heal there."""
         best = self.best
         heal = best.heal or Heal(SAFETY_END, best.members)
-        last = max([one.at for one in (*best.faults, *best.operations)], default=0.0)
+        last = max(edits.times_of(best), default=0.0)
         ends = [self.result.failed_at, last + 1.0, last + 0.1]
         for end in [edits.rounded_up(end) for end in ends if end < heal.at]:
             faults = tuple(fault for fault in best.faults if fault.at < end)
@@ -258,7 +258,9 @@ class _Search:
             if self._try(edits.with_names(self.best, {old: keys[0]})):
                 continue
         values = [word for one in self.best.operations for word in one.words[1:] if word[0] == "c"]
-        self._try(edits.with_names(self.best, {old: f"v{i}" for i, old in enumerate(dict.fromkeys(values), 1)}))
+        self._try(
+            edits.with_names(self.best, {old: f"v{i}" for i, old in enumerate(dict.fromkeys(values), 1)})
+        )
 
     # ---------------------------------------------------------------- times
 
@@ -267,8 +269,9 @@ class _Search:
         position = 0
         while position < len(times := edits.times_of(self.best)):
             gap = times[position] - (times[position - 1] if position else 0.0)
-            if gap > GAP_SECONDS:
-                self._try(edits.sooner(self.best, times[position], gap - GAP_SECONDS))
+            for left in [left for left in (*GAPS_SECONDS, round(gap / 2, 1)) if left < gap]:
+                if self._try(edits.sooner(self.best, times[position], gap - left)):
+                    break
             position += 1
 
     def _round_times(self) -> None:
