@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -156,9 +157,8 @@ def _shrink(arguments: argparse.Namespace) -> int:
     scenario = _scenario(arguments.target, job)
     limits = Limits(arguments.runs, parse_seconds(arguments.time))
     with Progress(sys.stderr, arguments.runs, None) as bar:
-        shrunk = shrink(
-            scenario, core_named(job.core), limits, lambda runs, lines: bar.show(runs, f"{lines} lines")
-        )
+        run_it = partial(run_scenario, make=core_named(job.core))
+        shrunk = shrink(scenario, run_it, limits, lambda runs, lines: bar.show(runs, f"{lines} lines"))
     named = "seed " * arguments.target.isdecimal() + arguments.target
     script = script_of(shrunk, " ".join([named, *map(shlex.quote, job.options())]))
     lines = len(script.splitlines())
