@@ -105,7 +105,7 @@ class SnapshotFailed(NamedTuple):
 class SnapshotDamaged(NamedTuple):
     """A snapshot of this member is damaged and was put aside.
 
-    The one at ``fallback_index`` is used in its place; 0: the log from its first entry on.
+    The one at ``fallback_index`` is used in its place; 0: the log from its first entry on; -1: a new one.
     """
 
     path: str
@@ -235,8 +235,9 @@ def _describe_storage(event: _StorageEvent, name: Callable[[int], str]) -> str:
         case SnapshotFailed():
             return f"the snapshot at {event.snapshot_index} has to be tried again: {event.reason}"
         case SnapshotDamaged():
-            instead = f"the snapshot at {event.fallback_index}" if event.fallback_index else "the whole log"
-            return f"{event.path} is damaged ({event.reason}) and was put aside; {instead} is used instead"
+            others = {-1: "a new snapshot", 0: "the log from its first entry on"}
+            instead = others.get(event.fallback_index, f"the snapshot at {event.fallback_index}")
+            return f"{event.path} is damaged ({event.reason}) and was put aside; used instead: {instead}"
 
 
 def _describe_surroundings(

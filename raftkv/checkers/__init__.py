@@ -1,0 +1,39 @@
+"""Checkers of recorded histories: whether a system behaved as its specification says.
+
+They know nothing of raftkv's servers and hold for any system's histories. In one line::
+
+    verdict = check(operations, MvccKv())
+
+An ``Operation`` has its times, its request and its answer in the shape of the model; ``read_history`` reads
+them from files.
+"""
+
+from raftkv.checkers.formats import Recorded, parse_history, read_history
+from raftkv.checkers.history import HistoryError, Operation, Outcome
+from raftkv.checkers.json_lines import FORMAT
+from raftkv.checkers.json_writer import write_history
+from raftkv.checkers.linearizability import MAX_STEPS, check
+from raftkv.checkers.models import REFUSED, CasRegister, KvAppend, Model
+from raftkv.checkers.mvcc_kv import Kv, MvccKv
+from raftkv.checkers.verdict import Validity, Verdict
+
+__all__ = [
+    "FORMAT",
+    "MAX_STEPS",
+    "REFUSED",
+    "CasRegister",
+    "HistoryError",
+    "Kv",
+    "KvAppend",
+    "Model",
+    "MvccKv",
+    "Operation",
+    "Outcome",
+    "Recorded",
+    "Validity",
+    "Verdict",
+    "check",
+    "parse_history",
+    "read_history",
+    "write_history",
+]

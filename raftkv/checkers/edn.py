@@ -1,7 +1,8 @@
 """A reader of EDN, the notation of Clojure's data, as far as recorded histories use it.
 
-nil, true, false, numbers, strings and characters become Python's; a keyword a string with its colon, a symbol a
-string; vectors, lists and sets tuples (a set is sorted by its text); maps dicts. Of a tagged value the tag is dropped.
+nil, true, false, numbers, strings and characters become Python's; a keyword a string with its colon, a
+symbol a string; vectors, lists and sets tuples (a set is sorted by its text); maps dicts. Of a tagged value
+the tag is dropped.
 """
 
 import re
@@ -100,10 +101,21 @@ class Reader:
         if kind == "string":
             return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", _unescape, text[1:-1], flags=re.DOTALL)
         if kind == "atom":
-            return _atom(text)
+            return self._atom(text)
         if kind == "char":
             return _CHARACTERS.get(text[1:], text[1:] if len(text) == 2 else chr(int(text[2:], 16)))
         raise EdnError(self._line, f"unexpected {text!r}")
+
+    def _atom(self, text: str) -> Any:
+        if text in _NAMED:
+            return _NAMED[text]
+        if not _NUMBER.fullmatch(text):
+            return text
+        digits = text.rstrip("NM")
+        try:
+            return int(digits) if digits.lstrip("+-").isdigit() else float(digits)
+        except ValueError:
+            raise EdnError(self._line, f"a number of {len(digits)} digits") from None
 
     def _members(self, closing: str, depth: int) -> list[Any]:
         members = []
@@ -125,15 +137,6 @@ class Reader:
             return dict(zip(members[::2], members[1::2], strict=True))
         except TypeError:
             raise EdnError(self._line, "a map is the key of a map") from None
-
-
-def _atom(text: str) -> Any:
-    if text in _NAMED:
-        return _NAMED[text]
-    if _NUMBER.fullmatch(text):
-        digits = text.rstrip("NM")
-        return int(digits) if digits.lstrip("+-").isdigit() else float(digits)
-    return text
 
 
 def _unescape(found: re.Match[str]) -> str:

@@ -4,10 +4,11 @@ An ``Operation`` is one request of one client, from its call to its answer. Its 
 
 - ``OK``: it was answered, and the answer is an observation. "Compared unequal" is such an answer.
 - ``FAIL``: it certainly did not take effect, and tells nothing.
-- ``UNKNOWN``: no answer came, or one that leaves the effect open (time-out, connection lost, leader lost). It may take
+- ``UNKNOWN``: no answer came, or one that leaves the effect open (time-out, lost connection). It may take
   effect at any moment after its call, even long after the client gave up, or never.
 
-The process of an operation without an answer is not used again, because nobody knows when that operation ends.
+The process of an operation without an answer is not used again, because nobody knows when that operation
+ends.
 """
 
 from collections.abc import Hashable, Iterable
@@ -37,9 +38,9 @@ class Outcome(Enum):
 class Operation(NamedTuple):
     """One request of one client.
 
-    ``call`` and ``returned`` are on one clock of any unit; operations that touch at one instant count as concurrent.
-    ``returned`` of an unknown outcome is not used. ``input`` is a tuple that starts with the operation's name, ``output``
-    the answer; their shapes are the model's, and both are hashable.
+    ``call`` and ``returned`` are on one clock of any unit; operations that touch at one instant count as
+    concurrent. ``returned`` of an unknown outcome is not used. ``input`` is a tuple that starts with the
+    operation's name, ``output`` the answer; their shapes are the model's, and both are hashable.
     """
 
     process: int
@@ -53,8 +54,8 @@ class Operation(NamedTuple):
 class Event(NamedTuple):
     """One line of a recorded history; ``place`` is for messages.
 
-    ``type`` is invoke, ok (answered), fail (no effect, and nothing observed) or info (nobody knows). ``output``
-    is the answer in an ok, ``input`` the request in an invoke; a completion's starts with the operation's name too.
+    ``type`` is invoke, ok (answered), fail (no effect, and nothing observed) or info (nobody knows).
+    ``input`` is the request, in a completion perhaps only the start of it; ``output`` the answer in an ok.
     """
 
     place: str
@@ -88,9 +89,7 @@ def pair_events(events: Iterable[Event]) -> list[Operation]:
             _check_free(last, event)
             processes[event.process] = _Open(len(operations), position, event)
             # Until a completion says otherwise, and it may never come.
-            operations.append(
-                Operation(event.process, position, None, event.input, None, Outcome.UNKNOWN)
-            )
+            operations.append(Operation(event.process, position, None, event.input, None, Outcome.UNKNOWN))
         elif last is None or last.given_up:
             raise HistoryError(event.place, f"process {event.process} completes an operation, but has none")
         elif event.type == "info":
@@ -111,8 +110,8 @@ def _check_free(last: _Open | None, event: Event) -> None:
 
 def _completed(opened: _Open, position: int, completion: Event) -> Operation:
     request = opened.invocation.input
-    if completion.input[0] != request[0]:
-        began = f"{request[0]!r} of {opened.invocation.place}"
-        raise HistoryError(completion.place, f"{completion.input[0]!r} completes {began}")
+    if request[: len(completion.input)] != completion.input:
+        began = f"{request} of {opened.invocation.place}"
+        raise HistoryError(completion.place, f"{completion.input} completes {began}")
     outcome = Outcome.OK if completion.type == "ok" else Outcome.FAIL
     return Operation(completion.process, opened.position, position, request, completion.output, outcome)

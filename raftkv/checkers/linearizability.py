@@ -1,8 +1,8 @@
-"""Is there an order in which the operations could have happened one at a time? (Herlihy & Wing 1990)
+"""Whether operations could have happened one at a time, in an order real time allows (Herlihy & Wing 1990).
 
-``check`` is the whole interface. It splits a history into independent parts (keys), uses the revisions in the answers
-where the model has them (``revisions``), and searches otherwise (``search``). It is pure: the same
-history gives the same verdict, in the same number of steps, on every machine.
+``check`` is the whole interface. It splits a history into independent parts (keys), uses the revisions in
+the answers where the model has them (``revisions``), and searches otherwise (``search``). It is pure: the
+same history gives the same verdict, in the same number of steps, on every machine.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -36,8 +36,8 @@ def check(
     """Say whether the operations could have happened one at a time, each between its call and its answer.
 
     The verdict is ``UNKNOWN`` when ``max_steps`` are spent, or when ``deadline``, asked between portions of
-    the search, says that the time is up. ``by_revision=False`` leaves the revisions to the search alone, which comes to
-    the same verdict more slowly. Operations need not be sorted.
+    the search, says that the time is up. ``by_revision=False`` leaves the revisions to the search alone,
+    which comes to the same verdict more slowly. Operations need not be sorted.
     """
     operations = relevant(history, model)
     if by_revision and isinstance(model, MvccKv):
@@ -61,7 +61,10 @@ def relevant(history: Sequence[Operation], model: Model) -> list[Operation]:
 
 
 def _search_in_turns(searches: list[Search], max_steps: int, deadline: Deadline | None) -> Verdict:
-    """Search all parts in turns with growing portions: one part that has no order decides, however hard the others are."""
+    """Search all parts in turns with growing portions.
+
+    One part that has no order decides, however hard the others are.
+    """
     open_searches, portion, left = searches, FIRST_PORTION, max_steps
     while open_searches and left > 0:
         waiting = []

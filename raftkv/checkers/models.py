@@ -1,7 +1,7 @@
 """What the checked systems do when nothing is concurrent: one register, a map of strings.
 
-A model says how one operation changes a state, or that the state refuses it. States are immutable and hashable. The
-multi-version store of etcd and raftkv is in ``mvcc_kv``.
+A model says how one operation changes a state, or that the state refuses it. States are immutable and
+hashable. The multi-version store of etcd and raftkv is in ``mvcc_kv``.
 """
 
 from collections.abc import Hashable
@@ -44,12 +44,18 @@ class Model(Protocol):
     def part(self, operation: Operation) -> Hashable:
         """Return what operations must share to depend on each other, such as the key."""
 
+    def leads_to(self, state: Any, observation: Operation) -> bool:
+        """Tell whether the state, or what operations that don't ``set`` make of it, may give this answer."""
+
+    def sets(self, operation: Operation, observation: Operation) -> bool:
+        """Tell whether the operation may make a state that leads to this answer out of one that does not."""
+
 
 class CasRegister:
     """Registers with read, write and compare-and-set, one a key, all with the same initial value.
 
-    Operations: ``("read", key)`` -> the value; ``("write", key, value)``; ``("cas", key, old, new)`` -> whether
-    it compared equal.
+    Operations: ``("read", key)`` -> the value; ``("write", key, value)``; ``("cas", key, old, new)`` ->
+    whether it compared equal.
     """
 
     name = "cas-register"
@@ -63,13 +69,15 @@ class CasRegister:
         request = operation.input
         known = operation.outcome is Outcome.OK
         if request[0] == "write":
-            return request[2]
+            written: Hashable = request[2]
+            return written
         if request[0] == "read":
             return REFUSED if known and operation.output != state else state
-        equal = state == request[2]
+        _, _, old, new = request
+        equal = bool(state == old)
         if known and operation.output != equal:
             return REFUSED
-        return request[3] if equal else state
+        return new if equal else state
 
     def observes(self, operation: Operation) -> bool:
         """Tell whether this is a read, or a cas that compared unequal."""
@@ -81,6 +89,14 @@ class CasRegister:
         """Return the key: registers are independent."""
         key: Hashable = operation.input[1]
         return key
+
+    def leads_to(self, state: Hashable, observation: Operation) -> bool:
+        """Tell whether the value is the one read; that a cas compared unequal can come from many."""
+        return observation.input[0] == "cas" or bool(state == observation.output)
+
+    def sets(self, operation: Operation, observation: Operation) -> bool:
+        """Tell whether this may write the value that was read."""
+        return operation.input[0] != "read" and bool(operation.input[-1] == observation.output)
 
 
 class KvAppend:
@@ -102,14 +118,22 @@ class KvAppend:
             value: str = request[2]
             return value
         if request[0] == "append":
-            return state + request[2]
+            return f"{state}{request[2]}"
         return REFUSED if operation.outcome is Outcome.OK and operation.output != state else state
 
     def observes(self, operation: Operation) -> bool:
         """Tell whether this is a get."""
-        return operation.input[0] == "get"
+        return bool(operation.input[0] == "get")
 
     def part(self, operation: Operation) -> Hashable:
         """Return the key: keys are independent."""
         key: Hashable = operation.input[1]
         return key
+
+    def leads_to(self, state: str, observation: Operation) -> bool:
+        """Tell whether appends could have made the string that was read out of this one."""
+        return str(observation.output).startswith(state)
+
+    def sets(self, operation: Operation, observation: Operation) -> bool:
+        """Tell whether this put began the string that was read."""
+        return operation.input[0] == "put" and str(observation.output).startswith(operation.input[2])

@@ -9,10 +9,11 @@ Operations (the input of an ``Operation``) and their answers (its output, always
 ``("txn", compares, then, orelse)``   ``(succeeded, (result of each operation done, ...))``
 ====================================  ===================================================
 
-``compares`` is a tuple of ``(key, mod_revision)``, 0 for an absent key, which must all be equal for ``then`` to be done
-and not ``orelse``; both are tuples of gets, puts and deletes of any keys, each of which sees what those before it
-did. ``revision`` is the store's after the operation (etcd's header.revision). Each operation that changes something adds
-one to it; a delete of an absent key changes nothing. The revision in an answer may be None: then it is not checked.
+``compares`` is a tuple of ``(key, mod_revision)``, 0 for an absent key, which must all be equal for
+``then`` to be done and not ``orelse``; both are tuples of gets, puts and deletes of any keys, each of which
+sees what those before it did. ``revision`` is the store's after the operation (etcd's header.revision).
+Each operation that changes something adds one to it; a delete of an absent key changes nothing. The
+revision in an answer may be None: then it is not checked.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -37,7 +38,7 @@ Get = Callable[[Hashable], Kv | None]
 
 
 def apply(get: Get, revision: int, request: Request) -> tuple[Changes, Any]:
-    """Return what a request changes and its result; ``get`` reads the state, ``revision`` is that of a change."""
+    """Return what a request changes, at ``revision``, and its result; ``get`` reads the state."""
     name = request[0]
     if name == "get":
         return {}, get(request[1])
@@ -76,7 +77,7 @@ def _apply_all(
 
 
 def done_requests(operation: Operation) -> tuple[Request, ...]:
-    """Return the gets, puts and deletes that an answered operation did, the branch of a txn chosen by its answer."""
+    """Return the gets, puts and deletes that an answered operation did: of a txn, the branch it tells of."""
     request: Request = operation.input
     if request[0] != "txn":
         return (request,)
@@ -161,3 +162,12 @@ class MvccKv:
     def part(self, _operation: Operation) -> Hashable:
         """Return the same for all: no operation is independent of another."""
         return None
+
+    def leads_to(self, state: _State, observation: Operation) -> bool:
+        """Tell whether the revision is not beyond the one that was seen."""
+        told = revision_of(observation)
+        return told is None or state.revision <= told
+
+    def sets(self, _operation: Operation, _observation: Operation) -> bool:
+        """Tell that nothing brings an earlier revision back."""
+        return False

@@ -1,17 +1,18 @@
 """Operations laid out by the revisions in their answers, and what real time says about that layout."""
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
-from raftkv.checkers.mvcc_kv import Kv, MvccKv, changes_state, done_requests, result_of, revision_of
+from raftkv.checkers.mvcc_kv import Kv, MvccKv, Request, changes_state, done_requests, result_of, revision_of
 from raftkv.checkers.verdict import Validity, Verdict
 
 NEVER = float("inf")
 
 
 class Place(NamedTuple):
-    """One revision: what made it, None if no answered operation did, and those that saw it without a change."""
+    """One revision: what made it (None: no answered operation), and what saw it without changing it."""
 
     revision: int
     change: Operation | None
@@ -19,20 +20,21 @@ class Place(NamedTuple):
     gap: bool
     """An operation without an answer must have made it."""
 
+    def answered(self) -> list[Operation]:
+        """Return what made it, if answered, and what saw it."""
+        return [self.change, *self.seen] if self.change is not None else self.seen
+
 
 class Timeline(NamedTuple):
-    """The places in order of revision, and the operations whose place is not known, in the order of their calls."""
+    """The places in order of revision, and the unanswered operations in the order of their calls."""
 
     places: list[Place]
     unanswered: list[Operation]
 
-    def order_before(self, index: int) -> tuple[Operation, ...]:
-        """Return the answered operations before a place."""
-        return tuple(
-            operation
-            for place in self.places[:index]
-            for operation in (*([place.change] if place.change else []), *place.seen)
-        )
+    def order_before(self, operation: Operation) -> tuple[Operation, ...]:
+        """Return the answered operations before this one of them."""
+        answered = (one for place in self.places for one in place.answered())
+        return tuple(takewhile(lambda one: one is not operation, answered))
 
 
 class _Sorted(NamedTuple):
@@ -88,24 +90,19 @@ def _places(groups: _Sorted, initial: int) -> Timeline | Verdict:
 
 
 def out_of_time(timeline: Timeline) -> Verdict | None:
-    """Return a verdict when an operation returned before one was called that its answer puts behind, else None."""
+    """Return a verdict if revisions put an operation behind one that was called after it had returned."""
     latest: Operation | None = None
-    for index, place in enumerate(timeline.places):
-        ranks = ([place.change], place.seen) if place.change is not None else (place.seen,)
-        for rank in ranks:
+    for place in timeline.places:
+        for rank in ([place.change] if place.change else [], place.seen):
             for operation in rank:
                 if latest is not None and returned(operation) < latest.call:
                     reason = (
-                        f"the second was called after the first had returned, "
-                        f"but the revisions {revision_of(operation)} and {revision_of(latest)} "
-                        "put it before"
+                        "the first had returned before the second was called, but their revisions "
+                        f"({revision_of(operation)}, {revision_of(latest)}) put the second before"
                     )
-                    return invalid(reason, timeline.order_before(index), (operation, latest))
-            latest = max(
-                (latest, *rank) if latest is not None else rank,
-                key=lambda operation: operation.call,
-                default=latest,
-            )
+                    return invalid(reason, timeline.order_before(operation), (operation, latest))
+            last = max(rank, key=lambda operation: operation.call, default=latest)
+            latest = last if latest is None or (last is not None and last.call > latest.call) else latest
     return None
 
 
@@ -117,7 +114,8 @@ def returned(operation: Operation) -> float:
 def latest_calls(timeline: Timeline) -> dict[int, float]:
     """For each gap, the time by which an operation must have been called to have made it.
 
-    What made the gap comes before all that saw it or came behind, so it was called before any of these returned.
+    What made the gap comes before all that saw it or came behind, so it was called before any of these
+    returned.
     """
     limits: dict[int, float] = {}
     earliest = NEVER
@@ -134,14 +132,14 @@ def evidence_of(timeline: Timeline) -> dict[int, dict[Hashable, Kv]]:
     """For each gap, the keys that some answer showed with its mod_revision, as they were shown."""
     evidence: dict[int, dict[Hashable, Kv]] = {place.revision: {} for place in timeline.places if place.gap}
     for place in timeline.places:
-        for operation in (*([place.change] if place.change else []), *place.seen):
+        for operation in place.answered():
             for request, result in done_with_results(operation):
                 if request[0] == "get" and result is not None and result[2] in evidence:
                     evidence[result[2]].setdefault(request[1], result)
     return evidence
 
 
-def done_with_results(operation: Operation) -> list[tuple[tuple, object]]:
+def done_with_results(operation: Operation) -> list[tuple[Request, Any]]:
     """Return the gets, puts and deletes that an answered operation did, each with its result."""
     result = result_of(operation)
     results = result[1] if operation.input[0] == "txn" else (result,)

@@ -17,8 +17,8 @@ class Validity(Enum):
 class Verdict(NamedTuple):
     """What was found, and in how many steps.
 
-    For an invalid history: ``placed``, the longest order that was found for some of the operations, ``refused``, those
-    that could have come next and contradict it, and ``reason``, a sentence.
+    For an invalid history: ``placed``, the longest order that was found for some of the operations,
+    ``refused``, those that could have come next and contradict it, and ``reason``, a sentence.
     """
 
     validity: Validity

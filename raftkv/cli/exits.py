@@ -23,6 +23,7 @@ _BY_NAME = {
     "NotOurs": Exit.USAGE,
     "PortsInUse": Exit.USAGE,
     "ClusterRunning": Exit.USAGE,
+    "HistoryError": Exit.USAGE,
     "NoCluster": Exit.NOT_FOUND,
     "NotHealthy": Exit.NO_LEADER,
     "NoLeader": Exit.NO_LEADER,

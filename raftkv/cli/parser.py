@@ -29,6 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster_verbs(verbs)
     _add_member_verbs(verbs)
     _add_key_verbs(verbs)
+    _add_wal(verbs)
+    _add_history(verbs)
     _add_serve(verbs)
     _add_sim(verbs)
     _verb(verbs, "version", "print the version", _version, _JSON)
@@ -113,6 +115,46 @@ def _add_key_verbs(verbs: Any) -> None:
     get.add_argument("--serializable", action="store_true", help="answer from one member, maybe stale")
 
 
+def _add_wal(verbs: Any) -> None:
+    wal = verbs.add_parser(
+        "wal", help="look at a member's log", description="Look at a member's log; nothing is changed."
+    )
+    inner = wal.add_subparsers(title="verbs", metavar="VERB", required=True)
+    folder = _parent("folder", metavar="DIR", help="the member's data folder, or its member/wal")
+    dump = _verb(inner, "dump", "print what is in it, record by record", _wal("dump"), folder, _JSON)
+    dump.add_argument("--limit", type=int, metavar="N", help="only the last N records")
+    _verb(
+        inner,
+        "verify",
+        "check it and the snapshots that it names; exit code 1 if anything acknowledged is damaged",
+        _wal("verify"),
+        folder,
+        _JSON,
+    )
+def _add_history(verbs: Any) -> None:
+    history = verbs.add_parser(
+        "history",
+        help="check recorded histories of operations",
+        description="Check recorded histories of operations.",
+        allow_abbrev=False,
+    )
+    actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = _verb(actions, "check", "tell whether histories are linearizable", _history, _JSON)
+    check.add_argument(
+        "--model",
+        required=True,
+        choices=("cas-register", "kv-append", "mvcc-kv"),
+        help="what the system was meant to be",
+    )
+    check.add_argument(
+        "--max-steps",
+        type=_positive,
+        metavar="N",
+        help="steps for one file, after which the verdict is unknown (default: 2000000)",
+    )
+    check.add_argument("files", nargs="+", metavar="FILE", help="Jepsen log, EDN or JSON lines")
+
+
 def _add_serve(verbs: Any) -> None:
     from raftkv.cli.flags import add_flags
 
@@ -189,6 +231,21 @@ def _sim(verb: str) -> Run:
         return sim.run(verb, arguments)
 
     return run
+
+
+def _wal(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import wal
+
+        return wal.run(verb, arguments)
+
+    return run
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from raftkv.cli import history
+
+    return history.run(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

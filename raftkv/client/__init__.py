@@ -1,8 +1,8 @@
 """Clients of a cluster: a small synchronous one for the command line."""
 
+from raftkv.client.outcome import OutcomeUnknown
 from raftkv.client.sync import (
     Endpoint,
-    OutcomeUnknown,
     Refused,
     SyncClient,
     Unreachable,

@@ -43,6 +43,11 @@ class Compactor:
 
         return unpin
 
+    @property
+    def pinned(self) -> bool:
+        """Whether anything is being read."""
+        return bool(self._pins)
+
     def restore(self, revision: int) -> None:
         """Begin with a table from which everything was removed that a compaction to ``revision`` removes."""
         self.revision = self.done = revision

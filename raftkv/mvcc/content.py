@@ -21,3 +21,9 @@ class Content:
     def parts(self) -> tuple[Part, ...]:
         """Return every part, in the order in which they are dumped."""
         return self.store, self.membership, self.sessions
+
+    def exchange(self, other: "Content") -> None:
+        """Give ``other`` everything held here and take what it holds, in one short step."""
+        mine, its = dict(vars(self)), dict(vars(other))  # all: a part added later can't be forgotten
+        vars(self).update(its)
+        vars(other).update(mine)

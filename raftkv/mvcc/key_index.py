@@ -109,6 +109,14 @@ class KeyIndex(Generic[V]):
         elif offset == len(block):
             self._last[number] = block[-1]
 
+    def drop_block(self) -> bool:
+        """Forget the last block, for freeing a large index bit by bit; return whether there was one."""
+        if not self._keys:
+            return False
+        self._length -= len(self._keys[-1])
+        del self._keys[-1], self._values[-1], self._last[-1]
+        return True
+
     def slice(self, start: bytes, end: bytes | None, limit: int) -> list[V]:
         """Return the values of at most ``limit`` keys of [start, end), in key order.
 

@@ -20,11 +20,7 @@ class MachineLoader:
         }
         self._seen: dict[str, None] = {}
         self._unfinished = list(self.content.parts())
-
-    @property
-    def finished(self) -> bool:
-        """Whether the content is whole."""
-        return not self._unfinished
+        self._taken = False
 
     def add(self, part: str, version: int, data: bytes) -> None:
         """Take in the next block.
@@ -63,4 +59,18 @@ class MachineLoader:
             raise nonsense(f"{', '.join(missing)} missing")
         if self._unfinished and not self._unfinished[0].finish_load():
             del self._unfinished[0]
-        return not self.finished
+        return bool(self._unfinished)
+
+    def take_loaded(self) -> Content:
+        """Return the content, for ``Machine.adopt`` and only once."""
+        assert not self._unfinished, "half a snapshot was adopted"
+        assert not self._taken, "a snapshot was adopted twice"
+        self._taken = True
+        return self.content
+
+    def discard_step(self) -> bool:
+        """Free some of the content held here: the old one after ``Machine.adopt``, else what was loaded.
+
+        Returns True while there is more. While something still reads it, nothing happens.
+        """
+        return self.content.store.discard_step()

@@ -8,6 +8,7 @@ from raftkv.mvcc.content import Content
 from raftkv.mvcc.cut import MachineCut
 from raftkv.mvcc.digest import digest_of
 from raftkv.mvcc.loading import MachineLoader
+from raftkv.mvcc.membership import MemberInfo
 from raftkv.schema.messages import (
     CompactionRequest,
     CompactionResponse,
@@ -19,7 +20,9 @@ from raftkv.schema.messages import (
     TxnResponse,
 )
 
-CommandResponse: TypeAlias = PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse
+CommandResponse: TypeAlias = (
+    PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse | list[MemberInfo]
+)
 
 
 class Applied(NamedTuple):
@@ -68,11 +71,17 @@ class Machine(Content):
                 self.membership.publish(request)
         return None
 
-    def apply_configuration(self, index: int, data: bytes) -> None:
-        """Apply the configuration entry at ``index``; raises FormatTooNew, PeerProtocolError."""
+    def apply_configuration(self, index: int, data: bytes) -> Applied | None:
+        """Apply the configuration entry at ``index``; the response to a change is the members' new list.
+
+        Raises FormatTooNew, PeerProtocolError.
+        """
         assert index > self.applied_index, f"entry {index} applied after {self.applied_index}"
-        self.membership.apply_bootstrap(data)
+        request_id = self.membership.apply(data)
         self.applied_index = index
+        if request_id is None:
+            return None
+        return Applied(request_id, self.membership.members(), None, duplicate=False)
 
     def digest(self) -> bytes:
         """Return a SHA-256 over the whole content; equal on all members at one applied index.
@@ -89,6 +98,8 @@ class Machine(Content):
         return MachineCut(self)
 
     def adopt(self, loader: MachineLoader) -> None:
-        """Go on with what was loaded, in one short step. What read the old content goes on reading it."""
-        assert loader.finished, "half a snapshot was adopted"
-        vars(self).update(vars(loader.content))  # all of it: a part added later can't be forgotten
+        """Go on with what was loaded, in one short step; the loader has the old content then.
+
+        What read that goes on reading it. ``MachineLoader.discard_step`` frees it.
+        """
+        self.exchange(loader.take_loaded())

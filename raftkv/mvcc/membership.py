@@ -1,12 +1,13 @@
 """The members of the cluster as the log tells of them: the same list on every member."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 import msgpack
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
-from raftkv.mvcc.commands import PublishMember
+from raftkv.mvcc.commands import PublishMember, RequestId
 from raftkv.mvcc.parts import CopiedDump
 
 FORMAT_VERSION = 1
@@ -22,6 +23,29 @@ class MemberInfo(NamedTuple):
     is_learner: bool
 
 
+class ChangeOf(StrEnum):
+    """What a change does to one member; the words are in every log and never change their meaning."""
+
+    ADD = "add"
+    PROMOTE = "promote"
+    REMOVE = "remove"
+    UPDATE = "update"
+
+
+class MemberChange(NamedTuple):
+    """One change of the members' list, and the request that it answers."""
+
+    request_id: RequestId
+    kind: ChangeOf
+    member: MemberInfo
+
+
+def encode_change(change: MemberChange) -> bytes:
+    """Return the context of a configuration entry that changes one member."""
+    packed: bytes = msgpack.packb([FORMAT_VERSION, change.request_id, str(change.kind), change.member])
+    return packed
+
+
 def encode_members(members: Iterable[MemberInfo]) -> bytes:
     """Return the data of the bootstrap configuration entry, the same for the same members."""
     packed: bytes = msgpack.packb([FORMAT_VERSION, sorted(members)])
@@ -30,15 +54,30 @@ def encode_members(members: Iterable[MemberInfo]) -> bytes:
 
 def decode_members(data: bytes) -> list[MemberInfo]:
     """Return the members in ``data``; raises FormatTooNew, PeerProtocolError."""
+    decoded = decode_context(data)
+    if isinstance(decoded, MemberChange):
+        raise PeerProtocolError(f"not a list of members: {data[:40]!r}")
+    return decoded
+
+
+def decode_context(data: bytes) -> list[MemberInfo] | MemberChange:
+    """Return what the context of a configuration entry says: all members, or one change.
+
+    Raises FormatTooNew, PeerProtocolError.
+    """
     try:
         values = msgpack.unpackb(data, use_list=False)
     except (ValueError, msgpack.UnpackException) as error:
         raise PeerProtocolError(f"not a list of members: {data[:40]!r}") from error
     match values:
-        case (int(version), tuple(members)) if version == FORMAT_VERSION:
-            return [_member(fields) for fields in members]
         case (int(version), *_) if version > FORMAT_VERSION:
             raise FormatTooNew(f"the log holds members of format {version}; known here is {FORMAT_VERSION}")
+        case (int(version), tuple(members)) if version == FORMAT_VERSION:
+            return [_member(fields) for fields in members]
+        case (int(version), (int(), int(), int()) as request_id, str(kind), fields) if (
+            version == FORMAT_VERSION and kind in list(ChangeOf)
+        ):
+            return MemberChange(RequestId(*request_id), ChangeOf(kind), _member(fields))
     raise PeerProtocolError(f"not a list of members: {data[:40]!r}")
 
 
@@ -67,6 +106,30 @@ class Membership:
     def apply_bootstrap(self, data: bytes) -> None:
         """Take over the members that the cluster starts with; raises what ``decode_members`` raises."""
         self._members = {member.id: member for member in decode_members(data)}
+
+    def apply(self, data: bytes) -> RequestId | None:
+        """Apply the context of a configuration entry; return the request that it answers, if one does.
+
+        Raises FormatTooNew, PeerProtocolError, before anything is changed.
+        """
+        decoded = decode_context(data)
+        if not isinstance(decoded, MemberChange):
+            self._members = {member.id: member for member in decoded}
+            return None
+        self._change(decoded.kind, decoded.member)
+        return decoded.request_id
+
+    def _change(self, kind: ChangeOf, told: MemberInfo) -> None:
+        known = self._members.get(told.id, told)
+        match kind:
+            case ChangeOf.ADD:
+                self._members[told.id] = told
+            case ChangeOf.PROMOTE:
+                self._members[told.id] = known._replace(is_learner=False)
+            case ChangeOf.REMOVE:
+                self._members.pop(told.id, None)
+            case ChangeOf.UPDATE:
+                self._members[told.id] = known._replace(peer_urls=told.peer_urls)
 
     def publish(self, request: PublishMember) -> None:
         """Note a started member's name and client URLs; one that is no member (any more) is ignored."""

@@ -144,6 +144,14 @@ class Store:
         """Return the revision up to which the removal is done here; -1 = never."""
         return self._compactor.done
 
+    def discard_step(self) -> bool:
+        """Free some memory of a store that was replaced; return True while there is more to free.
+
+        While a scan or a dump still reads it, nothing happens and it returns True. Freeing a million keys
+        at once would take half a second.
+        """
+        return self._compactor.pinned or self.table.discard_step()
+
     def content(self) -> Iterator[Any]:
         """Yield the revisions and all versions that can be read; see ``Part``.
 

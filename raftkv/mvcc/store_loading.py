@@ -122,6 +122,8 @@ class StoreLoader:
     def _add_run(self, run: list[Version]) -> None:
         entry: Entry = run if len(run) > 1 else run[0]
         key, deleted = run[0][KEY], not run[-1][VERSION]
+        if deleted and len(run) == 1:
+            raise nonsense("a key that never was is deleted")
         self._table.load([key], [entry], [key] if deleted else ())
 
     def finish_step(self) -> bool:

@@ -93,6 +93,11 @@ class VersionTable:
         """Add to the size that many versions, whose keys and values have ``content`` bytes together."""
         self.size_bytes += content + versions * VERSION_OVERHEAD
 
+    def discard_step(self) -> bool:
+        """Forget some more of a table that is not used any more; return True while anything is left."""
+        changes = self.changes.drop_block()
+        return self.entries.drop_block() or self.deleted.drop_block() or changes
+
     def append(self, entry: Entry | None, version: Version) -> None:
         """Record a change, later than every change before; only a live key is deleted.
 

@@ -104,6 +104,14 @@ class ChangeLog:
             number += 1
         return found
 
+    def drop_block(self) -> bool:
+        """Forget the newest block, for freeing a large log bit by bit; return whether any is left."""
+        del self._blocks[-1]
+        if self._blocks:
+            return True
+        self._blocks.append([])
+        return False
+
     def drop_before(self, revision: int, limit: int) -> int:
         """Forget at most ``limit`` of the oldest changes below ``revision``; return how many went."""
         dropped = 0

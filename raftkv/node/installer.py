@@ -15,6 +15,7 @@ from raftkv.errors import (
     NoSpace,
     PeerProtocolError,
     PeerUnavailable,
+    RaftKvError,
     SnapshotDamaged,
     SnapshotGone,
 )
@@ -23,6 +24,7 @@ from raftkv.node import collector
 from raftkv.node.snapshot_store import SnapshotStore
 from raftkv.node.steps import Steps
 from raftkv.node.transport import SnapshotChunk, Transport
+from raftkv.raft import Status
 from raftkv.raft.messages import InstallSnapshot
 from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.snapshots import IncomingSnapshot
@@ -33,6 +35,9 @@ RETRY_SECONDS: Final = 0.25
 
 RETRY_SECONDS_MOST: Final = 5.0
 """The longest pause, after some failures without a chunk in between."""
+
+FULL_SECONDS: Final = 30.0
+"""The pause after the disk was full: all of the file has to be fetched again."""
 
 PAUSE: Final = 1.0
 """Times a slice of loading the loop is left to others before the next."""
@@ -46,7 +51,7 @@ class Arrived(NamedTuple):
     loader: MachineLoader
 
 
-class _Superseded(Exception):
+class _Superseded(RaftKvError):
     """The offer is of no use any more."""
 
 
@@ -58,20 +63,23 @@ class Installer:
         *,
         store: SnapshotStore,
         transport: Transport,
-        useful: Callable[[InstallSnapshot], bool],
+        status: Callable[[], Status],
         arrived: Callable[[Arrived], None],
+        discard: Callable[[MachineLoader], None],
         steps: Steps,
         emit: Emit,
     ) -> None:
-        """``useful(offer)``: whether the core would take it now."""
+        """Begin without an offer; ``status()`` is the core's, ``discard`` frees what a loader holds."""
         self._store = store
         self._transport = transport
-        self._useful = useful
+        self._status = status
         self._arrived = arrived
+        self._discard = discard
         self._steps = steps
         self._emit = emit
         self._offer: InstallSnapshot | None = None
         self._from: tuple[int, SnapshotRef] | None = None  # who has which file of the offer
+        self._incoming: IncomingSnapshot | None = None
         self._wake = asyncio.Event()
         self._failures = 0
 
@@ -100,6 +108,8 @@ class Installer:
             arrived = await self._bring(offer)
         except _Superseded:
             self._forget(offer)
+            if self._status().commit_index >= offer.snapshot.index:
+                await self._throw_away()  # else it may be offered again, in another term
         except PeerUnavailable:
             await self._pause()
         except (SnapshotGone, FormatTooNew) as error:
@@ -108,7 +118,7 @@ class Installer:
         except (SnapshotDamaged, PeerProtocolError, NoSpace) as error:
             self._from = None
             self._emit(SnapshotFailed(offer.snapshot.index, str(error)))
-            await self._pause()
+            await self._pause(FULL_SECONDS if isinstance(error, NoSpace) else 0.0)
         else:
             self._forget(offer)
             self._arrived(arrived)
@@ -117,9 +127,15 @@ class Installer:
         if self._offer is offer:
             self._offer = None
 
-    async def _pause(self) -> None:
+    async def _throw_away(self) -> None:
+        """Remove what has arrived."""
+        incoming, self._incoming, self._from = self._incoming, None, None
+        if incoming is not None:
+            await self._store.discard(incoming)
+
+    async def _pause(self, at_least: float = 0.0) -> None:
         """Wait before the next attempt: longer each time, not at all for another offer."""
-        seconds = min(RETRY_SECONDS_MOST, RETRY_SECONDS * 2**self._failures)
+        seconds = max(at_least, min(RETRY_SECONDS_MOST, RETRY_SECONDS * 2**self._failures))
         self._failures = min(self._failures + 1, 16)
         self._wake.clear()
         try:
@@ -132,15 +148,19 @@ class Installer:
     async def _bring(self, offer: InstallSnapshot) -> Arrived:
         """Fetch, check and load; raises _Superseded as soon as that is of no use."""
         incoming = await self._fetch(offer)
+        loader = MachineLoader()
         try:
-            loader = await self._load(offer, incoming)
-        except (PeerProtocolError, FormatTooNew):
-            await self._store.discard(incoming)
+            await self._load(loader, offer, incoming)
+            await incoming.finish()
+            self._check(offer)
+            ref = await self._store.publish(incoming)
+        except RaftKvError as error:
+            self._discard(loader)
+            if isinstance(error, PeerProtocolError | FormatTooNew):
+                await self._store.discard(incoming)
             raise
-        await incoming.finish()
-        self._check(offer)
-        self._from = None
-        return Arrived(offer, await self._store.publish(incoming), loader)
+        self._from = self._incoming = None
+        return Arrived(offer, ref, loader)
 
     async def _fetch(self, offer: InstallSnapshot) -> IncomingSnapshot:
         """Fetch what is still missing of the file."""
@@ -149,7 +169,7 @@ class Installer:
             chunk = await self._ask(offer, 0)
             self._from = offer.source, SnapshotRef(offer.snapshot, chunk.size, chunk.checksum)
         ref = self._from[1]
-        incoming = await self._store.receive(ref)
+        self._incoming = incoming = await self._store.receive(ref)
         if chunk is not None and incoming.offset == 0:
             await incoming.write(0, chunk.data)
         while not incoming.complete:
@@ -165,9 +185,8 @@ class Installer:
         snapshot = offer.snapshot
         return await self._transport.fetch_snapshot(offer.source, snapshot.index, snapshot.term, offset)
 
-    async def _load(self, offer: InstallSnapshot, incoming: IncomingSnapshot) -> MachineLoader:
+    async def _load(self, loader: MachineLoader, offer: InstallSnapshot, incoming: IncomingSnapshot) -> None:
         """Load a file that is complete, checking it on the way, in slices."""
-        loader = MachineLoader()
         with collector.set_aside():
             async with aclosing(incoming.blocks()) as blocks:
                 async for block in blocks:
@@ -177,7 +196,6 @@ class Installer:
                 self._check(offer)
         if loader.content.applied_index > offer.snapshot.index:
             raise PeerProtocolError(f"a snapshot at {offer.snapshot.index} with later content")
-        return loader
 
     async def _slice(self, step: Callable[[], bool | None]) -> bool | None:
         """Do one step of loading, then let others run."""
@@ -190,5 +208,15 @@ class Installer:
         return more
 
     def _check(self, offer: InstallSnapshot) -> None:
-        if self._offer is not offer or not self._useful(offer):
+        if self._offer is not offer or not needs_file(self._status(), offer):
             raise _Superseded
+
+
+def needs_file(status: Status, offer: InstallSnapshot) -> bool:
+    """Whether the core would take the snapshot (§5.3); otherwise it answers without the file."""
+    snapshot = offer.snapshot
+    return (
+        offer.term >= status.term
+        and snapshot.index > status.commit_index
+        and status.log.term(snapshot.index) != snapshot.term
+    )

@@ -10,7 +10,7 @@ a broken disk must not go on answering.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,13 +22,18 @@ from raftkv.errors import (
     NoLeader,
     NoSpace,
     NotLeader,
-    RaftKvError,
+    ProposalDropped,
+    RequestError,
+    RequestTimedOut,
     TooManyRequests,
 )
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
+from raftkv.mvcc.loading import MachineLoader
+from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, encode_change
+from raftkv.node.addresses import AddressBook
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
-from raftkv.node.installer import Arrived, Installer
+from raftkv.node.installer import Arrived, Installer, needs_file
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
 from raftkv.node.steps import BUCKETS, Steps
@@ -37,6 +42,8 @@ from raftkv.node.waiters import Waiter, Waiters
 from raftkv.node.writer import Writer
 from raftkv.raft import (
     NO_NODE,
+    Change,
+    ChangeKind,
     Configuration,
     Consensus,
     Entry,
@@ -60,6 +67,15 @@ ids that the state machine remembers."""
 
 MAX_WAITING_BYTES = 128 * 1024 * 1024
 """The data of these proposals together."""
+
+CHANGES: Mapping[ChangeKind, ChangeOf] = {
+    ChangeKind.ADD_VOTER: ChangeOf.ADD,
+    ChangeKind.ADD_LEARNER: ChangeOf.ADD,
+    ChangeKind.PROMOTE: ChangeOf.PROMOTE,
+    ChangeKind.REMOVE: ChangeOf.REMOVE,
+    ChangeKind.UPDATE: ChangeOf.UPDATE,
+}
+"""What the members' list makes of a change of the configuration."""
 
 LOST_AFTER = 2
 """Election time-outs after which a proposal sent to the leader is sent once more."""
@@ -114,36 +130,21 @@ class Node:
         self._barrier = ReadBarrier(
             loop, identity.boot, config.request_timeout, core.read_index, self._wake_pump
         )
+        self._addresses = AddressBook(self.machine.membership.members())
+        self._addresses.learn_from(restored.entries)
+        self._peers: Mapping[int, Sequence[str]] = {}
         self._inbox: list[Message] = []
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
         self._compacting = asyncio.Event()
+        self._discarded: list[MachineLoader] = []
         self._applied = restored.snapshot or Snapshot(0, 0, Configuration(()))
         self._arrived: Arrived | None = None
         self._stepped: Arrived | None = None
         self._replaced_by = 0  # number of the Write that makes an installed snapshot durable
         self._store = restored.store
-        self._snapshotter = Snapshotter(
-            identity.cluster_id,
-            config.snapshot_count,
-            core=core,
-            machine=self.machine,
-            store=self._store,
-            wal=wal,
-            writer=self._writer,
-            applied=lambda: self._applied,
-            wake=self._wake_pump,
-            steps=self.steps,
-            emit=emit,
-        )
-        self._installer = Installer(
-            store=self._store,
-            transport=transport,
-            useful=self._needs_file,
-            arrived=self._take_arrived,
-            steps=self.steps,
-            emit=emit,
-        )
+        self._snapshotter = self._make_snapshotter()
+        self._installer = self._make_installer()
         self._ticked_at = loop.time()
         self._led_by = (NO_NODE, core.status().term)
         self._leadership_changed = asyncio.Event()
@@ -152,6 +153,32 @@ class Node:
         self._recovered = asyncio.Event()
         if self._recovered_index <= self._applied.index:
             self._recovered.set()
+
+    def _make_snapshotter(self) -> Snapshotter:
+        return Snapshotter(
+            self.cluster_id,
+            self.config.snapshot_count,
+            core=self._core,
+            machine=self.machine,
+            store=self._store,
+            wal=self.wal,
+            writer=self._writer,
+            applied=lambda: self._applied,
+            wake=self._wake_pump,
+            steps=self.steps,
+            emit=self._emit,
+        )
+
+    def _make_installer(self) -> Installer:
+        return Installer(
+            store=self._store,
+            transport=self._transport,
+            status=self._core.status,
+            arrived=self._take_arrived,
+            discard=self._discard,
+            steps=self.steps,
+            emit=self._emit,
+        )
 
     # ---------------------------------------------------------------- for services
 
@@ -219,6 +246,27 @@ class Node:
             self._waiters.close(waiter)
             # An exception in its future holds this frame: without this the data stays until a collection.
             del waiter
+
+    async def change_members(self, kind: ChangeKind, member: MemberInfo) -> list[MemberInfo]:
+        """Change the cluster by one member (thesis §4.1) and return its members once that is applied here.
+
+        Raises NotLeader, LeaderMoving and ChangeRefused (certainly not appended), RequestTimedOut and
+        NodeStopped (outcome unknown).
+        """
+        if self._stopping:
+            raise NodeStopped("the member is stopping")
+        request_id = self._waiters.next_id()
+        waiter = self._waiters.open(request_id, b"")
+        try:
+            context = encode_change(MemberChange(request_id, CHANGES[kind], member))
+            self._core.propose_change(Change(kind, member.id), context)
+            waiter.proposed = True
+            self._wake.set()
+            members: list[MemberInfo] = await waiter.future
+            return members
+        finally:
+            self._waiters.close(waiter)
+            del waiter  # see ``propose``
 
     async def read_barrier(self) -> None:
         """Return when a linearizable read may be served here. Raises RequestTimedOut, NodeStopped."""
@@ -345,7 +393,7 @@ class Node:
         for message in inbox:
             if isinstance(message, ForwardProposals):
                 self._core.step(self._only_commands(message))
-            elif isinstance(message, InstallSnapshot) and self._needs_file(message):
+            elif isinstance(message, InstallSnapshot) and needs_file(self._core.status(), message):
                 self._installer.offer(message)
             else:
                 self._core.step(message)
@@ -370,6 +418,10 @@ class Node:
         return message._replace(commands=commands)
 
     async def _carry_out(self, ready: Ready) -> None:
+        if ready.write is not None:
+            self._addresses.learn_from(ready.write.entries)
+        if ready.configuration is not None:
+            self._connect_peers()
         self._transport.send(ready.messages)
         if ready.write is not None and ready.write.snapshot is not None:
             self._install(ready.write)
@@ -401,9 +453,10 @@ class Node:
                 self._waiters.resolve(self.machine.apply_command(entry.index, entry.data))
             case EntryKind.CONFIGURATION:
                 configuration, context = decode_configuration(entry.data)
-                self.machine.apply_configuration(entry.index, context)
+                answer = self.machine.apply_configuration(entry.index, context)
                 self._applied = self._applied._replace(configuration=configuration)
-                self._connect_peers()
+                if answer is not None:
+                    self._waiters.resolve(answer)
             case EntryKind.NOOP:
                 pass
             case _:
@@ -424,15 +477,6 @@ class Node:
 
     # ---------------------------------------------------------------- a leader's snapshot
 
-    def _needs_file(self, message: InstallSnapshot) -> bool:
-        """Whether the core would take the snapshot (§5.3); otherwise it answers without the file."""
-        status, snapshot = self._core.status(), message.snapshot
-        return (
-            message.term >= status.term
-            and snapshot.index > status.commit_index
-            and status.log.term(snapshot.index) != snapshot.term
-        )
-
     def _take_arrived(self, arrived: Arrived) -> None:
         """Take a snapshot that is here, for the next turn of the pump."""
         self._give_up(self._arrived)
@@ -450,6 +494,7 @@ class Node:
         """Forget a snapshot that the core did not take: the log caught up with it, or the term is over."""
         if arrived is not None:
             self._store.give_up(arrived.ref)
+            self._discard(arrived.loader)
             self._snapshotter.clean_up()
 
     def _install(self, write: Write) -> None:
@@ -459,10 +504,12 @@ class Node:
         snapshot = arrived.message.snapshot
         assert write.snapshot == snapshot == arrived.ref.snapshot, f"{arrived.ref} for {write.snapshot}"
         self.machine.adopt(arrived.loader)
+        self._discard(arrived.loader)
         self._applied = snapshot
         self._snapshotter.replaced(arrived.ref)
         self._replaced_by = write.number
         self._writer.submit(write, arrived.ref)
+        self._addresses.learn(self.machine.membership.members())
         self._connect_peers()
         self._now_at(snapshot.index)
         self._propose_all_again()  # what the snapshot covers turns out to be a duplicate
@@ -471,8 +518,11 @@ class Node:
     # ---------------------------------------------------------------- small things
 
     def _connect_peers(self) -> None:
-        members = self.machine.membership.members()
-        self._transport.set_peers({m.id: m.peer_urls for m in members if m.id != self.member_id})
+        """Reach whom the core wants reached, from the moment on at which an entry names them (§4.1)."""
+        peers = self._addresses.peers(self._core.status())
+        if peers != self._peers:
+            self._peers = peers
+            self._transport.set_peers(peers)
 
     def _persisted(self, number: int) -> None:
         self._core.persisted(number)
@@ -517,7 +567,8 @@ class Node:
 
     def _propose_all_again(self) -> None:
         for waiter in self._waiters:
-            self._propose_again(waiter)
+            if waiter.data:
+                self._propose_again(waiter)
 
     def _propose_late_ones_again(self) -> None:
         """Propose what no leader took yet, and what was sent to another member and brought no answer for long.
@@ -527,7 +578,7 @@ class Node:
         patience = LOST_AFTER * self.config.election_timeout / 1000
         lost_before = self._loop.time() - patience if self._led_by[0] != self.member_id else 0.0
         for waiter in self._waiters:
-            if not waiter.proposed or waiter.asked_at < lost_before:
+            if waiter.data and (not waiter.proposed or waiter.asked_at < lost_before):
                 self._propose_again(waiter)
 
     def _propose_again(self, waiter: Waiter) -> None:
@@ -548,6 +599,7 @@ class Node:
             self.steps.took("loop", late)
             due = self._loop.time() + interval - min(late, interval)
             self._tick()
+            self._connect_peers()  # a removed member is let go when it knows
             self._waiters.expire()
             self._barrier.tick()
             if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
@@ -562,15 +614,25 @@ class Node:
         self._core.tick(passed)
 
     async def _compact(self) -> None:
-        """Remove in slices what a compaction let go."""
+        """Remove in slices what a compaction let go, and content that a snapshot replaced."""
         while True:
             await self._compacting.wait()
             self._compacting.clear()
             more = True
             while more:
                 with self.steps.timed("compaction"):
-                    more = self.machine.store.compact_step(COMPACT_SLICE)
+                    more = self._remove_some()
                 await asyncio.sleep(COMPACT_PAUSE)
+
+    def _remove_some(self) -> bool:
+        if self._discarded and not self._discarded[0].discard_step():
+            del self._discarded[0]
+        return self.machine.store.compact_step(COMPACT_SLICE) or bool(self._discarded)
+
+    def _discard(self, loader: MachineLoader) -> None:
+        """Free what a loader holds, bit by bit: a million keys at once take half a second."""
+        self._discarded.append(loader)
+        self._compacting.set()
 
     async def _publish(self) -> None:
         """Make this member's name and client URLs known to all, once there is a leader."""
@@ -582,7 +644,9 @@ class Node:
                 )
             except NodeStopped:
                 return
-            except RaftKvError:
+            except (ProposalDropped, RequestTimedOut, NoSpace, RequestError):
+                pass  # tried again below
+            if not self._is_published():  # a new member may not have heard of its own addition yet
                 await asyncio.sleep(self.config.election_timeout / 1000)
 
     def _is_published(self) -> bool:

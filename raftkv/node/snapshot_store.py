@@ -5,10 +5,11 @@ beyond that. Tasks that make, receive and remove files meet here: one at a time.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
-from raftkv.errors import StorageError
+from raftkv.errors import SnapshotDamaged, StorageError
 from raftkv.node.throttle import Throttle
 from raftkv.node.transport import SnapshotChunk
 from raftkv.storage.snapshot_format import SnapshotMeta, SnapshotRef
@@ -31,10 +32,14 @@ SERVED_SECONDS: Final = 30.0
 """A file that was asked for so recently is still being sent."""
 
 
+CHECK_PAUSE: Final = 0.002
+"""Seconds between two blocks of a file that is read only to see whether it is damaged."""
+
+
 class SnapshotStore:
     """Snapshot files over a ``SnapshotFolder``; ``kept`` are those that count, oldest first.
 
-    Methods raise StorageError.
+    ``suspicion`` is called when a file may be damaged. Methods raise StorageError.
     """
 
     def __init__(self, folder: SnapshotFolder, kept: Sequence[SnapshotRef]) -> None:
@@ -45,6 +50,9 @@ class SnapshotStore:
         self._replaced: tuple[SnapshotRef, ...] = ()
         self._undecided: dict[tuple[int, int], SnapshotRef] = {}
         self._served: dict[tuple[int, int], float] = {}
+        self._sent_whole: list[tuple[int, int]] = []
+        self._suspect: SnapshotRef | None = None
+        self.suspicion: Callable[[], None] = lambda: None
         self._throttle = Throttle(SERVE_BYTES_PER_SECOND)
         self._lock = asyncio.Lock()
 
@@ -95,12 +103,36 @@ class SnapshotStore:
         if ref is None or offset >= ref.size:
             return None
         self._served[index, term] = asyncio.get_running_loop().time()
+        if offset == 0 and (index, term) in self._sent_whole:
+            # All of it was sent before: to another follower, or to this one, who found it damaged.
+            self._suspect = ref
+            self.suspicion()
         await self._throttle.take(CHUNK_BYTES)
         try:
             data = await self._read(ref, offset)
         except StorageError:
             return None
+        if offset + len(data) >= ref.size and (index, term) not in self._sent_whole:
+            self._sent_whole.append((index, term))
         return SnapshotChunk(ref.size, ref.checksum, offset, data) if data else None
+
+    async def check_suspect(self) -> SnapshotDamaged | None:
+        """Read a file that may be damaged, in slices; return what is wrong with it, and put it aside then."""
+        ref, self._suspect = self._suspect, None
+        if ref is None:
+            return None
+        self._sent_whole = [key for key in self._sent_whole if key != _key(ref)]
+        try:
+            async with aclosing(self._folder.read(ref)) as blocks:
+                async for _ in blocks:
+                    await asyncio.sleep(CHECK_PAUSE)
+        except SnapshotDamaged as error:
+            async with self._lock:
+                self.kept = tuple(kept for kept in self.kept if kept != ref)
+                self._files.pop(_key(ref), None)
+                await self._folder.mark_damaged(ref)
+            return error
+        return None
 
     async def _read(self, ref: SnapshotRef, offset: int) -> bytes:
         file = await self._folder.open(ref)
@@ -150,6 +182,7 @@ class SnapshotStore:
             self._files = {
                 key: ref for key, ref in self._files.items() if key in counting or key[0] in needed
             }
+            self._sent_whole = [key for key in self._sent_whole if key in self._files]
             await self._folder.keep([*self._files.values(), *self._undecided.values()])
 
     async def close(self) -> None:

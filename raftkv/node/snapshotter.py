@@ -23,6 +23,7 @@ from raftkv.storage.snapshot_format import Block, SnapshotMeta, SnapshotRef
 from raftkv.storage.snapshots import SnapshotDraft
 from raftkv.storage.wal import Wal
 from raftkv.trace import Emit, SnapshotFailed, SnapshotTaken
+from raftkv.trace import SnapshotDamaged as DamageFound
 
 RETRY_SECONDS: Final = 30.0
 """Until a snapshot is tried again for which there was no room."""
@@ -84,6 +85,8 @@ class Snapshotter:
         self._asked: list[asyncio.Future[None]] = []
         self._not_before = 0.0
         self._clean_up_due = True
+        self._suspicious = False
+        store.suspicion = self._suspect
         self._stopped = False
 
     # ---------------------------------------------------------------- for the pump
@@ -151,9 +154,23 @@ class Snapshotter:
             if self._clean_up_due:
                 self._clean_up_due = False
                 await self._clean_up()
+            if self._suspicious:
+                self._suspicious = False
+                await self._check()
             rested = asyncio.get_running_loop().time() >= self._not_before
             if self._asked or (self._tail.due and rested):
                 await self._try()
+
+    def _suspect(self) -> None:
+        self._suspicious = True
+        self._due.set()
+
+    async def _check(self) -> None:
+        """Look whether a file that followers fetch is damaged; take another snapshot then."""
+        error = await self._store.check_suspect()
+        if error is not None:
+            self._emit(DamageFound(error.path, error.reason, -1))
+            await self._try()
 
     async def _try(self) -> None:
         """Take one snapshot; where there is no room for it, try again later."""

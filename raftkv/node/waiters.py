@@ -16,7 +16,8 @@ from raftkv.mvcc.machine import Applied
 class Waiter:
     """One proposal under way. ``proposed`` is False while no leader was there to take it.
 
-    ``asked_at``: when it was proposed last, on the loop's clock.
+    ``asked_at``: when it was proposed last, on the loop's clock. One without ``data`` is never proposed
+    again: a change of the members, which its request id does not keep from happening twice.
     """
 
     __slots__ = ("asked_at", "data", "deadline", "future", "proposed", "sequence")

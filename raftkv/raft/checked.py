@@ -66,6 +66,7 @@ class CheckedCore:
         else:
             self._observer.ledger.adopt(self._node_id, hard_state, entries, snapshot)
         self._check(self._event, before=None)
+        self._event = Ticked(0)  # the effects of the start are seen as of a moment later: it starts once
 
     def tick(self, intervals: int = 1) -> None:
         """See ``Consensus``."""

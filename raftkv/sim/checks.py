@@ -110,4 +110,3 @@ def bounded(node: Node, snapshot_count: int) -> str | None:
     if node.waiting > 10_000:
         return f"{node.waiting} requests wait"
     return None
-

@@ -7,8 +7,9 @@ is whole or not there. ``kill`` returns the disk after the death of the process 
 is still to be read, and still not durable. Both leave the crashed disk as it is, so that one crash can
 be tried with many outcomes.
 
-``delay`` gives the seconds that a call of a kind ("write", "sync" ...) takes. Every I/O call is a step, a write with its sync two; the crash planned with ``crash_at`` strikes in place
-of that step. From then on every call fails and has no effect.
+``delay`` gives the seconds that a call of a kind takes. Every I/O call is a step, a write with its sync two; the crash planned with ``crash_at`` strikes in place
+of that step. From then on every call fails and has no effect. At the step ``no_space_at`` there is no room,
+whatever kind of call it is.
 """
 
 import asyncio
@@ -21,6 +22,12 @@ from raftkv.errors import DataDirInUse, NoSpace, StorageError
 
 SECTOR = 512
 
+CHANGES = ("create", "rename", "remove", "sync directory", "write", "preallocate", "sync")
+"""The kinds of I/O calls that change what is on the disk, or what of it is durable."""
+
+LOOKS = ("list", "make folder", "open", "lock", "size", "read")
+"""The other kinds. (A folder is there once it is made.)"""
+
 
 class DiskCrashed(StorageError):
     """The machine is gone; whoever still runs is a ghost."""
@@ -31,7 +38,8 @@ class Outcome(Enum):
 
     NOTHING = "nothing is kept"
     ALL = "all is kept"
-    PREFIX = "a prefix is kept, cut at any byte"
+    PREFIX = "the first calls are kept whole"
+    TORN = "a prefix is kept, cut at any byte"
     SECTORS = "any sectors and any names are kept"
 
 
@@ -89,6 +97,7 @@ class SimDisk:
         self.capacity = capacity
         self.steps: list[str] = []
         self.crash_at: int | None = None
+        self.no_space_at: int | None = None
         self.fenced = False
         self.names: dict[str, Inode] = {}
         self.durable_names: dict[str, Inode] = {}
@@ -142,6 +151,11 @@ class SimDisk:
     def empty(self) -> None:
         """Let there be room again."""
         self.capacity = None
+
+    def heal(self) -> None:
+        """Let there be room, and no fault planned any more."""
+        self.capacity = None
+        self._faults.clear()
 
     def content(self, path: str) -> bytearray:
         """Return a file's content to look at or to damage; call ``settle`` after damaging it."""
@@ -214,10 +228,13 @@ class SimDisk:
         """Take the time it takes, then let the planned crash or fault strike in place of the call."""
         await asyncio.sleep(self.delay(action))
         if not self.fenced:
+            assert action in CHANGES + LOOKS
             self.steps.append(f"{action} {path}")
             self.fenced = len(self.steps) == self.crash_at
         if self.fenced:
             raise DiskCrashed(f"{path}: {action} after the crash")
+        if len(self.steps) == self.no_space_at:
+            raise NoSpace(f"{path}: {action} failed: no space left on device")
         for fault in self._faults:
             if fault[0] == action and path.endswith(fault[1]):
                 self._faults.remove(fault)
@@ -317,7 +334,7 @@ def _survivors(changes: list[NameChange], outcome: Outcome, random: Random) -> l
             return []
         case Outcome.ALL:
             return list(changes)
-        case Outcome.PREFIX:
+        case Outcome.PREFIX | Outcome.TORN:
             return changes[: random.randint(0, len(changes))]
         case Outcome.SECTORS:
             return [change for change in changes if random.random() < 0.5]
@@ -325,8 +342,12 @@ def _survivors(changes: list[NameChange], outcome: Outcome, random: Random) -> l
 
 def _content_after(inode: Inode, outcome: Outcome, random: Random) -> bytearray:
     content = bytearray(inode.durable)
-    total = sum(len(data) for _, data in inode.pending)
-    left = {Outcome.NOTHING: 0, Outcome.PREFIX: random.randint(0, total)}.get(outcome, total)
+    sizes = [len(data) for _, data in inode.pending]
+    left = {
+        Outcome.NOTHING: 0,
+        Outcome.PREFIX: sum(sizes[: random.randint(0, len(sizes))]),
+        Outcome.TORN: random.randint(0, sum(sizes)),
+    }.get(outcome, sum(sizes))
     for offset, data in inode.pending:
         kept, left = data[:left], max(0, left - len(data))
         if outcome is Outcome.SECTORS:

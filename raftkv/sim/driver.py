@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from raftkv.checkers.history import Outcome
 from raftkv.errors import ConfigError, RaftKvError, StorageError
-from raftkv.raft import Role
-from raftkv.sim.members import LOG, SNAPSHOTS, Member
+from raftkv.mvcc.membership import MemberInfo
+from raftkv.raft import ChangeKind, Role
+from raftkv.raft.quorum import is_majority
+from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
 from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, parse_links
 from raftkv.sim.world import World
 from raftkv.workloads.kv import Session
@@ -42,6 +45,9 @@ class Driver:
             "jump": self._jump,
             "transfer": self._transfer,
             "snapshot": self._snapshot,
+            "add": self._add,
+            "promote": self._promote,
+            "remove": self._remove,
         }
 
     def check(self, faults: tuple[Fault, ...]) -> None:
@@ -151,7 +157,7 @@ class Driver:
     def _rot(self, fault: Fault) -> None:
         """Flip a bit of a member that is down: in the log well before its end, or in the newest snapshot."""
         member = self._member(fault)
-        if member.running is not None:
+        if member.running is not None or not self._survives(self._world.voters(), without=member.number):
             return
         folder = LOG if fault.words[1] == "wal" else SNAPSHOTS
         suffix = ".wal" if fault.words[1] == "wal" else ".snap"
@@ -197,7 +203,39 @@ class Driver:
     def _snapshot(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.node is not None:
-            self._world.run_in(member, member.node.snapshot_now(), "snapshot")
+            self._world.run_in(member, member.node.snapshot_now, "snapshot")
+
+    def _add(self, fault: Fault) -> None:
+        """Let a new member join: it starts with nothing, as a learner or at once as a voter."""
+        number = member_number(fault.words[0])
+        if number in self._world.members:
+            return
+        member = self._world.add_member(number)
+        self._world.start(member)
+        kind = ChangeKind.ADD_VOTER if "voter" in fault.words else ChangeKind.ADD_LEARNER
+        self._change(kind, number)
+
+    def _promote(self, fault: Fault) -> None:
+        self._change(ChangeKind.PROMOTE, member_number(fault.words[0]))
+
+    def _remove(self, fault: Fault) -> None:
+        """Remove a member, unless what is left could not survive the members that are gone."""
+        number = member_number(fault.words[0])
+        if self._survives(tuple(one for one in self._world.voters() if one != number)):
+            self._change(ChangeKind.REMOVE, number)
+
+    def _survives(self, voters: tuple[int, ...], *, without: int = 0) -> bool:
+        """Whether a majority of ``voters`` has a whole disk, also if ``without`` had not."""
+        members = self._world.members
+        sound = [one for one in voters if not (members[one].gone or members[one].rotten or one == without)]
+        return is_majority(voters, sound)
+
+    def _change(self, kind: ChangeKind, number: int) -> None:
+        info = MemberInfo(number, "", (peer_url(number),), (), is_learner=kind is ChangeKind.ADD_LEARNER)
+        for member in self._world.members.values():
+            node = member.node
+            if node is not None and node.status().role is Role.LEADER:
+                self._world.run_in(member, partial(node.change_members, kind, info), "change")
 
     # ---------------------------------------------------------------- clients
 
@@ -230,5 +268,3 @@ class Driver:
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
         return outcome is Outcome.OK
-
-

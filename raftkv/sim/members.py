@@ -88,7 +88,9 @@ class Assembly:
         self._observer = observer
         self._make = make
 
-    async def life(self, member: Member, running: Running, transport: Transport, seed: str, emit: Emit) -> None:
+    async def life(
+        self, member: Member, running: Running, transport: Transport, seed: str, emit: Emit
+    ) -> None:
         """Run one start of a member to its end. Raises what ends it."""
         async with AsyncExitStack() as resources:
             disk = member.disk

@@ -23,6 +23,9 @@ Link = tuple[int, int]
 Serve = Callable[[int, int, int, int], Awaitable[SnapshotChunk | None]]
 """Lets a member serve a piece of a snapshot: member, index, term, offset. Raises PeerUnavailable."""
 
+ANSWER_SECONDS = 1.0
+"""How long the link that a message came by can carry an answer."""
+
 RECONNECT_SECONDS = 0.05
 """How long after a link is whole again its stream is up."""
 
@@ -86,7 +89,7 @@ class SimNetwork:
         self.counts["sent"] += 1
         for listener in self.on_send:
             listener(message)
-        if message.target not in self._peers.get(source, ()):
+        if message.target not in self._peers.get(source, ()) and not self._may_answer(link):
             self.counts["to no peer"] += 1
             return
         if self.is_cut(link) or message.target not in self._receivers:
@@ -106,6 +109,10 @@ class SimNetwork:
     def is_partitioned(self) -> bool:
         """Whether any link is cut."""
         return bool(self._cut)
+
+    def _may_answer(self, link: Link) -> bool:
+        """Whether the target was heard a moment ago: an answer needs no address of its own."""
+        return self._loop.now - self._last_arrival.get(link[::-1], -1.0) < ANSWER_SECONDS
 
     def is_cut(self, link: Link) -> bool:
         """Whether nothing passes a link."""
@@ -159,7 +166,7 @@ class SimNetwork:
         arrival = self._loop.now + delay
         if not weather.reordering:
             arrival = max(arrival, self._last_arrival.get(link, 0.0))
-            self._last_arrival[link] = arrival
+        self._last_arrival[link] = arrival
         self._loop.call_world_at(arrival, self._arrive, link, frame)
 
     def _arrive(self, link: Link, frame: bytes) -> None:

@@ -90,7 +90,13 @@ class _Run:
         self.driver.check(scenario.faults)
         self.coverage = Coverage(self.world)
         self.result = Result(scenario.seed)
-        self.core: list[Member] = []
+        self._healed: list[Member] = []
+
+    @property
+    def core(self) -> list[Member]:
+        """The healed members that still vote: the removal of one may have been under way."""
+        voters = self.world.voters()
+        return [member for member in self._healed if member.number in voters]
 
     async def play(self) -> None:
         """Play all phases; stop at the first check that fails."""
@@ -114,7 +120,9 @@ class _Run:
         clients: dict[str, list[Operation]] = {}
         for operation in self.scenario.operations:
             clients.setdefault(operation.client, []).append(operation)
-        tasks = [asyncio.create_task(self.driver.client(name, todo)) for name, todo in sorted(clients.items())]
+        tasks = [
+            asyncio.create_task(self.driver.client(name, todo)) for name, todo in sorted(clients.items())
+        ]
         end = self.scenario.heal.at if self.scenario.heal is not None else SAFETY_END
         for fault in self.scenario.faults:
             if fault.at < end:
@@ -142,25 +150,26 @@ class _Run:
         """Heal a core that can go on, and end all others for good."""
         world = self.world
         world.note("heal")
-        self.core = self._choose_core()
+        self._healed = self._choose_core()
         world.network.mend_all()
         world.network.conditions = CALM
         for member in world.members.values():
-            if member not in self.core:
+            if member not in self._healed:
                 world.crash(member, "all")
                 member.gone = member.gone or "left to rot"
                 continue
             member.slowness = 1.0
-            member.disk.empty()
+            member.disk.heal()
             if member.running is not None and member.running.incarnation.paused:
                 self.loop.resume(member.running.incarnation)
             world.start(member)
 
     def _choose_core(self) -> list[Member]:
         """Return the members the scenario names, and as many more voters as a majority needs."""
-        voters = self._voters()
+        voters = self.world.voters()
         wanted = self.scenario.heal.core if self.scenario.heal is not None else self.scenario.members
-        alive = [member for member in self.world.members.values() if not member.gone]
+        members = self.world.members.values()
+        alive = [member for member in members if not (member.gone or (member.rotten and not member.running))]
         chosen = [member for member in alive if member.name in wanted and member.number in voters]
         for member in alive:
             if is_majority(voters, [one.number for one in chosen]):
@@ -170,11 +179,6 @@ class _Run:
         if not is_majority(voters, [one.number for one in chosen]):
             raise Broken("liveness", f"no majority of {voters} can be started: {self._gone()}")
         return chosen
-
-    def _voters(self) -> tuple[int, ...]:
-        """Return the voters as the committed log has them."""
-        ledger = self.world.observer.ledger
-        return ledger.configuration_at(len(ledger.committed)).voters
 
     def _gone(self) -> str:
         return ", ".join(f"{m.name}: {m.gone}" for m in self.world.members.values() if m.gone)

@@ -176,7 +176,12 @@ class World:
         disk.delay = delay
 
     def _config(self, name: str) -> Config:
-        known = {"lease-reads": bool, "snapshot-count": int, "heartbeat-interval": int, "election-timeout": int}
+        known = {
+            "lease-reads": bool,
+            "snapshot-count": int,
+            "heartbeat-interval": int,
+            "election-timeout": int,
+        }
         settings: dict[str, Any] = {}
         for option, value in self.scenario.options.items():
             field = option.replace("-", "_")
@@ -188,6 +193,11 @@ class World:
             advertise_client_urls=(f"http://{name}:2379",),
             **settings,
         )
+
+    def voters(self) -> tuple[int, ...]:
+        """Return the voters as the committed log has them."""
+        ledger = self.observer.ledger
+        return ledger.configuration_at(len(ledger.committed)).voters
 
     # ---------------------------------------------------------------- clients
 
@@ -228,18 +238,17 @@ class World:
         if running is None or running.node is None:
             raise PeerUnavailable(f"member {member} is down")
         try:
-            chunk: SnapshotChunk | None = await self._in(running, running.node.serve_snapshot(index, term, offset))
+            chunk: SnapshotChunk | None = await self._in(
+                running, running.node.serve_snapshot(index, term, offset)
+            )
         except OutcomeUnknown as error:
             raise PeerUnavailable(f"member {member} went down") from error
         return chunk
 
-    def run_in(self, member: Member, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Let a member do something of which nobody awaits the end."""
-        if member.running is None:
-            work.close()
-            return
-        incarnation = member.running.incarnation
-        self.loop.spawn(incarnation, _quietly(work), name)
+    def run_in(self, member: Member, work: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
+        """Let a member that is up do something of which nobody awaits the end."""
+        assert member.running is not None, f"{member.name} is down"
+        self.loop.spawn(member.running.incarnation, _quietly(work), name)
 
     # ---------------------------------------------------------------- witnesses
 
@@ -275,17 +284,15 @@ async def _serve(kv: Any, message: Any) -> Any:
     return await method(message)
 
 
-async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+async def _quietly(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     """Await work that may fail by a fault that was put in."""
     try:
-        await work
+        await work()
     except RaftKvError:
         return
 
 
-def _pass_on(
-    task: "asyncio.Task[Any]", error: BaseException | None, answer: "asyncio.Future[Any]"
-) -> None:
+def _pass_on(task: "asyncio.Task[Any]", error: BaseException | None, answer: "asyncio.Future[Any]") -> None:
     if task.cancelled():
         answer.set_exception(OutcomeUnknown("the member gave the request up"))
     elif error is not None:

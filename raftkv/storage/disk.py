@@ -29,7 +29,7 @@ from raftkv.errors import DataDirInUse, NoSpace, StorageError
 T = TypeVar("T")
 
 ZEROS = bytes(1 << 20)
-"""What is written where a file system can't preallocate, in steps of 1 MiB."""
+"""1 MiB: what is written, in steps, where a file system can't preallocate; and what unused room reads as."""
 
 
 class File(Protocol):
@@ -104,9 +104,10 @@ class Disk(Protocol):
 
 
 class FileDisk:
-    """The disk of this machine."""
+    """The disk of this machine. ``writable=False`` opens files for reading only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, writable: bool = True) -> None:
+        self._open_flags = os.O_RDWR if writable else os.O_RDONLY
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="raftkv-disk")
 
     async def list(self, directory: str) -> list[str]:
@@ -124,7 +125,8 @@ class FileDisk:
 
     async def open(self, path: str) -> File:
         """See ``Disk``."""
-        return _OpenFile(self, path, await self._acquire("open", path, lambda: os.open(path, os.O_RDWR)))
+        flags = self._open_flags
+        return _OpenFile(self, path, await self._acquire("open", path, lambda: os.open(path, flags)))
 
     async def rename(self, source: str, target: str) -> None:
         """See ``Disk``."""
@@ -232,6 +234,30 @@ class _OpenFile:
         if self._failed:
             raise OSError(errno.EIO, "an earlier sync of this file failed")
         return call()
+
+
+def holder(path: str) -> int | None:
+    """Return the id of the process that has the lock file at ``path``, without touching the lock.
+
+    It is the last one that had it, if that still runs; so it may, rarely, be a stranger of that id.
+    """
+    try:
+        pid = int(Path(path).read_text("ascii"))
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    except PermissionError:
+        pass  # it runs, as another user
+    return None if _is_dead(pid) else pid
+
+
+def _is_dead(pid: int) -> bool:
+    """Whether a process has ended and only waits for its parent to notice, as far as the system tells."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in ("Z", "X")
 
 
 class _FileLock:

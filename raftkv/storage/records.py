@@ -41,6 +41,7 @@ _PRELUDE = Struct("<8sII")  # magic, CRC, length of the whole header
 _SEGMENT = Struct("<IIQQQI8sQQH")  # version, flags, sequence ... length of the name
 _CHECKED_FROM = 12  # both headers: the CRC covers everything behind itself
 _BATCH_CHECKED = Struct("<IIIQQQQQ")  # behind the marker and the CRC
+_BATCH = Struct("<IIIIQQQQQ")  # the CRC too
 _RECORD = Struct("<BBHI")
 _ENTRY = Struct("<BBHIQQ")
 _PAIR = Struct("<QQ")
@@ -249,13 +250,13 @@ def decode_batch_header(data: bytes, offset: int, marker: bytes) -> Batch:
     start = offset + BATCH_HEADER_BYTES
     if start > len(data) or not data.startswith(marker, offset):
         raise BadFrame("no batch starts here")
-    checked = data[offset + _CHECKED_FROM : start]
-    chain = crc32(checked)
-    if chain.to_bytes(4, "little") != data[offset + MARKER_BYTES : offset + _CHECKED_FROM]:
+    (chain, length, previous, checksum, number, durable, *state) = _BATCH.unpack_from(
+        data, offset + MARKER_BYTES
+    )
+    if crc32(data[offset + _CHECKED_FROM : start]) != chain:
         raise BadFrame("the checksum of a batch header is wrong")
-    length, previous, records_checksum, number, durable, *state = _BATCH_CHECKED.unpack(checked)
     header = BatchHeader(number, previous, durable, HardState(*state))
-    return Batch(header, chain, start, start + length, records_checksum)
+    return Batch(header, chain, start, start + length, checksum)
 
 
 def decode_batch(data: bytes, offset: int, marker: bytes) -> Batch:
@@ -263,7 +264,7 @@ def decode_batch(data: bytes, offset: int, marker: bytes) -> Batch:
     batch = decode_batch_header(data, offset, marker)
     if batch.end > len(data):
         raise BadFrame("a batch runs beyond its segment")
-    if crc32(memoryview(data)[batch.start : batch.end]) != batch.records_checksum:
+    if crc32(data[batch.start : batch.end]) != batch.records_checksum:
         raise BadFrame("the checksum of a batch's records is wrong")
     return batch
 

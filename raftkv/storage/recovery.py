@@ -19,9 +19,10 @@ Reading changes nothing on the disk; ``repair`` does, before anything else is wr
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
-from raftkv.storage.disk import Disk
+from raftkv.storage.disk import ZEROS, Disk
 from raftkv.storage.records import (
     BadFrame,
     Batch,
@@ -38,12 +39,12 @@ from raftkv.storage.replay import Replay
 from raftkv.storage.segments import DRAFT_SUFFIX, Segment, parse_segment_name, segment_name
 from raftkv.trace import TornTailCut
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = len(ZEROS)
 NOBODY = Metadata(0, 0, "")
 
 
 Observer = Callable[[Segment, Batch, bytes], None]
-"""Called with a segment, a good batch in it and the segment's content, before the batch takes force."""
+"""Called with a segment, a good batch in it and the segment's content."""
 
 
 @dataclass(slots=True)
@@ -61,14 +62,24 @@ class Tear:
         return StorageCorrupt(self.segment.path, self.fault, self.reason)
 
 
+class LastSave(NamedTuple):
+    """What the last good batch was written as: ``data`` at ``start`` of a segment."""
+
+    segment: Segment
+    start: int
+    data: bytes
+
+
 @dataclass(slots=True)
 class RecoveredLog:
     """Where reading has come to; at the end, the whole log.
 
     ``segments``: those with content; the last one, ``current``, takes the next batch, its number
     ``number``, after the checksum ``chain``. ``unused``: segments without content behind it.
+    ``observe`` is shown each good batch.
     """
 
+    observe: Observer = lambda _segment, _batch, _data: None
     replay: Replay = field(default_factory=Replay)
     segments: list[Segment] = field(default_factory=list)
     unused: list[Segment] = field(default_factory=list)
@@ -77,6 +88,7 @@ class RecoveredLog:
     number: int = 1
     chain: int = 0
     tear: Tear | None = None
+    last_save: LastSave | None = None
 
     @property
     def current(self) -> Segment | None:
@@ -109,18 +121,18 @@ class _Image:
 
 
 async def read_log(
-    disk: Disk, directory: str, stack: AsyncExitStack, observe: Observer | None = None, *, sync: bool = True
+    disk: Disk, directory: str, stack: AsyncExitStack, *, into: RecoveredLog | None = None, sync: bool = True
 ) -> RecoveredLog:
     """Read and verify every segment, and with ``sync`` make durable what was read.
 
-    ``stack`` closes the files left open. ``observe`` sees each good batch. Raises ``StorageCorrupt``,
-    ``FormatTooNew``, ``StorageError``.
+    ``stack`` closes the files left open. ``into``: an empty one, which also shows how far reading came
+    when it ends with an error. Raises ``StorageCorrupt``, ``FormatTooNew``, ``StorageError``.
     """
     names = await disk.list(directory)
     sequences = [number for name in names if (number := parse_segment_name(name)) is not None]
     if not sequences:
         raise StorageError(f"{directory}: there is no log")
-    log = RecoveredLog()
+    log = RecoveredLog() if into is None else into
     for expected, sequence in enumerate(sequences, start=sequences[0]):
         if sequence != expected:
             raise _missing(directory, expected)
@@ -132,7 +144,7 @@ async def read_log(
         if sync:
             await file.sync()  # what a killed process wrote may be in the page cache only
         try:
-            await _take_segment(log, segment, image, observe)
+            await _take_segment(log, segment, image)
         except FormatTooNew as error:
             raise FormatTooNew(f"{path}: {error}") from error
     if not log.replay.is_covered:
@@ -145,11 +157,17 @@ def _missing(directory: str, sequence: int) -> StorageCorrupt:
 
 
 async def repair(disk: Disk, directory: str, log: RecoveredLog) -> TornTailCut | None:
-    """Cut the torn tail, remove drafts, and make that durable. Returns what was cut."""
+    """Cut the torn tail, remove drafts, and make that durable. Returns what was cut.
+
+    The last save is written once more: if its sync failed, the kernel has marked its pages as clean. They
+    are still read back, and another sync reports success, but they are not on the medium.
+    """
     for name in await disk.list(directory):
         if name.endswith(DRAFT_SUFFIX):
             await disk.remove(f"{directory}/{name}")
     await disk.sync_directory(directory)
+    if (save := log.last_save) is not None:
+        await save.segment.file.write(save.start, save.data, sync=True)
     if (tear := log.tear) is None:
         return None
     length = tear.end - tear.start
@@ -163,12 +181,12 @@ async def _read_image(segment: Segment) -> _Image:
     for offset in range(0, segment.size, CHUNK_BYTES):
         chunk = await segment.file.read(offset, CHUNK_BYTES)
         chunks.append(chunk)
-        if chunk.count(0) != len(chunk):
+        if chunk != ZEROS[: len(chunk)]:
             used = len(chunks)
     return _Image(chunks[:used], segment.size)
 
 
-async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image, observe: Observer | None) -> None:
+async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> None:
     """Add the next segment to ``log``."""
     if image.used_end == 0 and segment.sequence > 1:
         if log.current is None:  # one without content is never the first
@@ -190,7 +208,7 @@ async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image, obse
     log.metadata, log.marker = header.metadata, header.marker
     log.number, log.chain = header.number, header.chain
     segment.base, segment.offset, segment.last_index = header.base, fault, log.replay.last_index
-    _read_batches(log, segment, image, observe)
+    _read_batches(log, segment, image)
 
 
 def _take_torn_segment(log: RecoveredLog, tear: Tear, image: _Image) -> None:
@@ -232,8 +250,8 @@ def _check_first(header: SegmentHeader, image: _Image, start: int) -> None:
         raise BadFrame("the first batch does not continue the one before")
 
 
-def _read_batches(log: RecoveredLog, segment: Segment, image: _Image, observe: Observer | None) -> None:
-    start = segment.offset
+def _read_batches(log: RecoveredLog, segment: Segment, image: _Image) -> None:
+    start = last = segment.offset
     while segment.offset < image.used_end:
         try:
             batch = image.batch_at(segment.offset, log.marker)
@@ -242,16 +260,18 @@ def _read_batches(log: RecoveredLog, segment: Segment, image: _Image, observe: O
             log.tear = Tear(segment, segment.offset, image.used_end, segment.offset, str(error))
             if _proves_durable(log, image, segment.offset):
                 raise log.tear.damage() from error
-            return
-        if observe is not None:
-            observe(segment, batch, image.data)
+            break
         try:
             if segment.offset == start and segment.sequence > 1:
                 _check_begin(batch, image.data)
             log.replay.take(batch.header.hard_state, decode_records(image.data, batch))
         except BadFrame as error:
             raise StorageCorrupt(segment.path, segment.offset, str(error)) from error
+        log.observe(segment, batch, image.data)
+        last = segment.offset
         log.number, log.chain, segment.offset = log.number + 1, batch.chain, batch.end
+    begin = 0 if last == start else last  # the first batch is written together with the header
+    log.last_save = LastSave(segment, begin, image.data[begin : segment.offset])
 
 
 def _check_begin(batch: Batch, data: bytes) -> None:

@@ -79,18 +79,21 @@ class Replay:
         del self.entries[index - 1 - self.base_index :]
 
     def _keep(self, record: Snapshots) -> None:
-        indexes = [ref.snapshot.index for ref in record.refs]
-        if not indexes or indexes[0] < 1 or indexes != sorted(set(indexes)):
-            raise BadFrame(f"snapshots at the indexes {indexes}")
-        if record.reset:
-            self.base_index = indexes[-1]
+        if record.reset and record.refs:
+            self.base_index = record.refs[-1].snapshot.index
             self.entries.clear()
-        elif indexes[-1] > self.last_index:
-            raise BadFrame(f"a snapshot at index {indexes[-1]}, the log ends at {self.last_index}")
         self.snapshots = record.refs
+        self._check_snapshots(least=1)
 
     def _check(self, checkpoint: Checkpoint) -> None:
         if self.boot == 0:  # reading begins here: even the first segment has a start before it ends
             self.boot, self.base_index, self.snapshots = checkpoint
+            self._check_snapshots(least=0)
         if checkpoint != (self.boot, self.last_index, self.snapshots) or self.boot == 0:
             raise BadFrame(f"a checkpoint that does not fit the records before it: {checkpoint!r:.200}")
+
+    def _check_snapshots(self, least: int) -> None:
+        indexes = [ref.snapshot.index for ref in self.snapshots]
+        ordered = indexes == sorted(set(indexes)) and 0 not in indexes
+        if not ordered or len(indexes) < least or (indexes and indexes[-1] > self.last_index):
+            raise BadFrame(f"snapshots at the indexes {indexes} in a log to {self.last_index}")

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from raftkv.errors import StorageError
 from raftkv.schema.messages import CompactionRequest
+from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.trace import SnapshotInstalled
 from tests.node.simulated import SimulatedCluster
 from tests.node.test_snapshots import put_many
-from tests.storage.simdisk import Outcome, SimDisk
 
 OUTCOMES = [
     (Outcome.NOTHING, 0),

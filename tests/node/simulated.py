@@ -3,9 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
+from raftkv.sim.disk import DiskCrashed, SimDisk
 from raftkv.storage.disk import Disk
 from tests.node.loopback import LoopbackCluster
-from raftkv.sim.disk import DiskCrashed, SimDisk
 
 
 class SimulatedCluster(LoopbackCluster):

@@ -7,10 +7,10 @@ from raftkv.errors import NodeStopped, RaftKvError, StorageError
 from raftkv.node.node import Node
 from raftkv.raft.messages import TimeoutNow
 from raftkv.schema.messages import PutRequest
+from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.trace import SnapshotDamaged
 from tests.node.simulated import SimulatedCluster
 from tests.node.test_snapshots import values
-from tests.storage.simdisk import Outcome, SimDisk
 
 OUTCOMES = [
     (Outcome.NOTHING, 0),

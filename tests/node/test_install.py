@@ -11,9 +11,10 @@ from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
 from raftkv.schema.messages import CompactionRequest, PutRequest
 from raftkv.storage.wal import Wal
+from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotInstalled
 from tests.node.loopback import LoopbackCluster
-from tests.node.test_snapshots import put_many, snapshot_names, values
+from tests.node.test_snapshots import flip, names, put_many, snapshot_names, values
 
 CHUNK = 4096
 
@@ -187,6 +188,44 @@ async def test_a_chunk_that_arrives_damaged_is_never_installed(tmp_path: Path) -
         assert place == -1
 
 
+async def test_a_file_that_is_damaged_at_the_leader_gives_way_to_a_new_snapshot(tmp_path: Path) -> None:
+    """The follower never installs it; asked for it again, the leader looks and takes another one."""
+    async with cluster_of(tmp_path) as cluster:
+        leader, follower = await leave_behind(cluster)
+        path = tmp_path / f"n{leader}" / "snap" / snapshot_names(cluster, leader)[-1]
+        flip(path, 20_000)
+        await cluster.start(follower)
+        await assert_equal(cluster)
+        assert len(installed(cluster, follower)) == 1
+        assert failed(cluster, follower)
+        (told,) = [e for e in cluster.running[leader].events if isinstance(e, DamageFound)]
+        assert (told.path, told.fallback_index) == (str(path), -1)
+        assert path.with_name(path.name + ".damaged").exists()
+
+
+async def test_an_arriving_file_goes_when_the_log_catches_up_without_it(tmp_path: Path) -> None:
+    async with cluster_of(tmp_path) as cluster:
+        _, follower = await leave_behind(cluster)
+        reached, held = asyncio.Event(), True
+
+        def hold(chunk: SnapshotChunk) -> SnapshotChunk:
+            if chunk.offset >= 2 * CHUNK and held:
+                reached.set()
+                raise PeerUnavailable("held up")
+            return chunk
+
+        cluster.network.on_chunk = hold
+        node = await cluster.start(follower)
+        await reached.wait()
+        assert [name for name in names(cluster, follower) if name.endswith(".part")]
+        status = node._installer._status
+        node._installer._status = lambda: status()._replace(commit_index=10**6)
+        while [name for name in names(cluster, follower) if name.endswith(".part")]:
+            await asyncio.sleep(0.001)
+        node._installer._status, held = status, False
+        await assert_equal(cluster)
+
+
 async def test_a_chunk_of_another_file_is_not_mixed_in(tmp_path: Path) -> None:
     """The first chunk is asked for again, and tells which file it is that the leader has now."""
     async with cluster_of(tmp_path) as cluster:
@@ -292,6 +331,19 @@ async def test_a_leader_that_restarts_in_the_middle_is_no_obstacle(tmp_path: Pat
         await cluster.start(leader)
         await assert_equal(cluster)
         assert installed(cluster, follower)
+
+
+async def test_the_replaced_content_is_freed_bit_by_bit(tmp_path: Path) -> None:
+    async with cluster_of(tmp_path) as cluster:
+        _, follower = await leave_behind(cluster)
+        node = await cluster.start(follower)
+        old = node.machine.store
+        while not installed(cluster, follower):
+            await asyncio.sleep(0.001)
+        while node._discarded:
+            await asyncio.sleep(0.001)
+        assert node.machine.store is not old
+        assert list(old.table.walk(b"", None)) == []
 
 
 async def test_an_install_while_the_own_snapshot_is_made_drops_the_own(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.storage.disk import Disk, FileDisk
 from raftkv.sim.disk import SimDisk
+from raftkv.storage.disk import Disk, FileDisk
 
 
 @pytest.fixture(params=["file", "simulated"])

@@ -1,16 +1,34 @@
 """Crash the script of ``logs`` at an I/O call, start again, and compare; also used on mutants."""
 
+from collections import Counter
+from typing import NamedTuple
+
 from raftkv.errors import StorageError
+from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 from raftkv.storage.wal import Recovered, Wal
 from tests.storage.logs import DIRECTORY, SEGMENT, Run, abandon, held
-from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 
-OUTCOMES = [
-    (Outcome.NOTHING, 0),
-    (Outcome.ALL, 0),
-    *((Outcome.PREFIX, seed) for seed in range(3)),
-    *((Outcome.SECTORS, seed) for seed in range(4)),
-]
+
+def outcomes(seeds: int) -> list[tuple[Outcome, int]]:
+    """Return every outcome of a crash, those with chance in them ``seeds`` times."""
+    sure = [(outcome, 0) for outcome in (Outcome.NOTHING, Outcome.ALL)]
+    chance = (Outcome.PREFIX, Outcome.TORN, Outcome.SECTORS)
+    return sure + [(outcome, seed) for outcome in chance for seed in range(seeds)]
+
+
+OUTCOMES = outcomes(3)
+
+
+class Crash(NamedTuple):
+    """A run that ended at an I/O call of the kind ``action``."""
+
+    disk: SimDisk
+    run: Run
+
+    @property
+    def action(self) -> str:
+        """The kind of I/O call in place of which the crash came."""
+        return self.disk.steps[-1].rpartition(" ")[0]
 
 
 async def crashed_run(crash_at: int) -> tuple[SimDisk, Run, bool]:
@@ -45,32 +63,50 @@ async def recover(disk: SimDisk, run: Run) -> Recovered | None:
     return recovered
 
 
-async def all_crash_points(stride: int = 1) -> list[tuple[SimDisk, Run]]:
-    crashes: list[tuple[SimDisk, Run]] = []
+async def all_crash_points(stride: int = 1) -> list[Crash]:
+    crashes: list[Crash] = []
     while True:
         disk, run, ended = await crashed_run(1 + stride * len(crashes))
         if ended:
             return crashes
-        crashes.append((disk, run))
+        crashes.append(Crash(disk, run))
 
 
-async def check_power_losses(crashes: list[tuple[SimDisk, Run]]) -> tuple[int, int]:
-    """Try each crash with each outcome; return how many tails were torn and how many saves survived.
+class Table(NamedTuple):
+    """The crash points by kind of I/O call, the cases by kind and outcome, and what each case found."""
+
+    points: Counter[str]
+    cases: Counter[tuple[str, Outcome]]
+    findings: Counter[tuple[str, str]]
+
+
+async def check_power_losses(crashes: list[Crash], seeds: int = 3) -> Table:
+    """Try each crash with each outcome and count.
 
     Raises AssertionError when something acknowledged is missing or something else was found.
     """
-    torn = survived = 0
-    for disk, run in crashes:
-        for outcome, seed in OUTCOMES:
+    table = Table(Counter(crash.action for crash in crashes), Counter(), Counter())
+    for crash in crashes:
+        for outcome, seed in outcomes(seeds):
             try:
-                recovered = await recover(disk.power_loss(outcome, seed), run)
+                recovered = await recover(crash.disk.power_loss(outcome, seed), crash.run)
             except (AssertionError, StorageError) as error:
-                place = f"{outcome.value}, {seed}, at step {len(disk.steps)} ({disk.steps[-1]})"
-                raise AssertionError(place) from error
-            if recovered is not None:
-                torn += recovered.torn is not None
-                survived += held(recovered) == run.submitted != run.acknowledged
-    return torn, survived
+                steps = crash.disk.steps
+                raise AssertionError(
+                    f"{outcome.value}, {seed}, at step {len(steps)} ({steps[-1]})"
+                ) from error
+            table.cases[crash.action, outcome] += 1
+            table.findings[crash.action, finding(recovered, crash.run)] += 1
+            if recovered is not None and recovered.torn is not None:
+                table.findings[crash.action, "with a torn tail"] += 1
+    return table
+
+
+def finding(recovered: Recovered | None, run: Run) -> str:
+    """Say in short what a start after a crash has found."""
+    if recovered is None:
+        return "no log yet"
+    return "as acknowledged" if held(recovered) == run.acknowledged else "one step more"
 
 
 async def crash_while_recovering(disk: SimDisk, run: Run, outcome: Outcome, seed: int) -> None:

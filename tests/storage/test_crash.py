@@ -2,6 +2,7 @@
 
 import pytest
 
+from raftkv.sim.disk import CHANGES, LOOKS, DiskCrashed, Outcome, SimDisk
 from raftkv.storage.wal import Wal
 from tests.storage.crashes import (
     OUTCOMES,
@@ -10,16 +11,29 @@ from tests.storage.crashes import (
     crash_while_recovering,
     recover,
 )
-from tests.storage.logs import DIRECTORY, SEGMENT, Model, Run, abandon, append, create, held, reopen
-from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
+from tests.storage.logs import DIRECTORY, SEGMENT, Model, Run, abandon, append, create, held, ref, reopen
 
 
 async def test_a_power_loss_at_any_io_call_loses_nothing_acknowledged_and_invents_nothing() -> None:
     crashes = await all_crash_points()
-    torn, survived = await check_power_losses(crashes)
-    assert len(crashes) > 100
-    assert torn > 20, "the outcomes include torn tails"
-    assert survived > 20, "the outcomes include saves that became durable without being acknowledged"
+    table = await check_power_losses(crashes)
+    assert set(table.points) == {*CHANGES, *LOOKS}, "every kind of I/O call is hit"
+    assert set(table.cases) == {(kind, outcome) for kind in CHANGES + LOOKS for outcome in Outcome}
+    assert len(crashes) > 300
+    assert table.findings["sync", "with a torn tail"] > 20
+    assert table.findings["sync", "one step more"] > 20, "durable without being acknowledged"
+
+
+async def test_the_crashes_come_at_every_turn_of_a_log_s_life() -> None:
+    """Segment switches, markers, new beginnings and removals are all among what is interrupted."""
+    disk, run = SimDisk(), Run()
+    await run.play(disk)
+    assert run.wal is not None
+    removed = [step for step in disk.steps if step.startswith("remove") and step.endswith(".wal")]
+    assert len(removed) >= 10
+    assert run.wal._segments[0].sequence == len(removed) + 1
+    assert run.acknowledged is not None
+    assert run.acknowledged.snapshots == (ref(312, 12),)
 
 
 async def test_a_killed_process_finds_all_it_wrote_and_has_it_durable_once_open_returns() -> None:
@@ -35,7 +49,7 @@ async def test_a_killed_process_finds_all_it_wrote_and_has_it_durable_once_open_
 
 
 async def test_a_second_crash_at_any_io_call_of_the_recovery_changes_nothing() -> None:
-    for number, (disk, run) in enumerate(await all_crash_points(stride=2)):
+    for number, (disk, run) in enumerate(await all_crash_points(stride=5)):
         outcome, seed = OUTCOMES[number % len(OUTCOMES)]
         await crash_while_recovering(disk, run, outcome, seed)
 
@@ -46,7 +60,7 @@ async def test_a_log_recovered_from_a_crash_takes_saves_and_finds_them_again() -
         if not await Wal.exists(after, DIRECTORY):
             continue
         wal, recovered = await Wal.open(after, DIRECTORY, segment_bytes=SEGMENT)
-        writes = [append(len(recovered.entries) + 1, 20, term=9, size=300)]
+        writes = [append(held(recovered).last_index + 1, 20, term=13, size=300)]
         await wal.save(writes)
         await wal.close()
         expected: Model = held(recovered).after(writes)

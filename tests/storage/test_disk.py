@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from raftkv.errors import DataDirInUse, NoSpace, StorageError
+from raftkv.sim.disk import SimDisk
+from raftkv.storage import disk as disk_module
 from raftkv.storage.disk import Disk, File, FileDisk, Lock
 from tests.storage.logs import FIRST_MODEL, append, create, held, reopen
-from raftkv.sim.disk import SimDisk
 
 REAL: Disk = FileDisk.__new__(FileDisk)
 SIMULATED: Disk = SimDisk()
@@ -154,9 +155,35 @@ async def test_the_lock_of_another_process_names_that_process_and_ends_with_it(r
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(DataDirInUse, match=f"in use by process {holder.pid}$"):
             await real.lock("lock")
+        assert disk_module.holder("lock") == holder.pid
         holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it was killed
+        if sys.platform == "linux":
+            assert disk_module.holder("lock") is None, "it has ended, though nobody has waited for it"
         holder.wait()
+        assert disk_module.holder("lock") is None
     await (await real.lock("lock")).release()
+
+
+@pytest.mark.parametrize("content", [None, "", "no number"])
+def test_a_lock_file_that_names_nobody_is_held_by_nobody(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "lock"
+    if content is not None:
+        path.write_text(content, "ascii")
+    assert disk_module.holder(str(path)) is None
+
+
+async def test_a_disk_that_is_not_writable_opens_files_for_reading_only(real: FileDisk) -> None:
+    file = await real.create("file")
+    await file.write(0, b"abc", sync=True)
+    await file.close()
+    disk = FileDisk(writable=False)
+    file = await disk.open("file")
+    assert await file.read(0, 9) == b"abc"
+    with pytest.raises(StorageError):
+        await file.write(0, b"x", sync=False)
+    await file.close()
+    await disk.close()
 
 
 async def test_after_a_failed_sync_every_call_on_the_file_fails(

@@ -1,28 +1,36 @@
 """The decoder: what was encoded comes back; any other bytes give a typed error."""
 
+import tracemalloc
+from typing import Any
 from zlib import crc32
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftkv.errors import FormatTooNew
-from raftkv.raft.types import Entry, HardState
+from raftkv.raft.types import Configuration, Entry, HardState, Snapshot
 from raftkv.storage.records import (
     BadFrame,
     BatchHeader,
+    Checkpoint,
     Metadata,
     SegmentHeader,
+    Snapshots,
     decode_batch,
     decode_records,
     decode_segment_header,
     encode_batch,
     encode_boot,
+    encode_checkpoint,
     encode_entries,
     encode_segment_header,
+    encode_snapshots,
     encode_truncate,
 )
 from raftkv.storage.replay import Replay
+from raftkv.storage.snapshot_format import SnapshotRef
+from tests.storage.logs import ref
 
 MARKER = b"\x01\x02\x03\x04\x05\x06\x07\x08"
 U64 = st.integers(0, 2**64 - 1)
@@ -90,8 +98,67 @@ def test_truncation_forgets_from_its_index_on() -> None:
     ]
 
 
-def record(record_type: int, body: bytes) -> bytes:
-    return bytes((record_type, 0, 0, 0)) + len(body).to_bytes(4, "little") + body
+IDS = st.lists(U64, max_size=4).map(tuple)
+REFS = st.lists(
+    st.builds(
+        SnapshotRef,
+        st.builds(Snapshot, st.integers(1, 2**64 - 1), U64, st.builds(Configuration, IDS, IDS, IDS)),
+        U64,
+        st.binary(min_size=32, max_size=32),
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda ref: ref.snapshot.index,
+).map(lambda refs: tuple(sorted(refs)))
+
+
+def records_of(payload: bytes) -> list[Any]:
+    data = batch_of(payload)
+    return list(decode_records(data, decode_batch(data, 0, MARKER)))
+
+
+@given(refs=REFS, reset=st.booleans())
+def test_the_snapshots_that_count_come_back(refs: tuple[SnapshotRef, ...], reset: bool) -> None:
+    assert records_of(encode_snapshots(refs, reset=reset)) == [Snapshots(refs, reset)]
+
+
+@given(boot=st.integers(1, 2**64 - 1), further=st.integers(0, 9), refs=REFS)
+def test_a_checkpoint_comes_back_and_reading_can_begin_with_it(
+    boot: int, further: int, refs: tuple[SnapshotRef, ...]
+) -> None:
+    last_index = min(refs[-1].snapshot.index + further, 2**64 - 1)
+    checkpoint = Checkpoint(boot, last_index, refs)
+    assert records_of(encode_checkpoint(checkpoint)) == [checkpoint]
+    replay = replay_of(encode_checkpoint(checkpoint))
+    assert (replay.boot, replay.last_index, replay.snapshots) == (boot, last_index, refs)
+    assert replay.is_covered == (last_index <= refs[0].snapshot.index)
+
+
+def entries(*indexes: int) -> bytes:
+    records: list[bytes] = []
+    encode_entries([Entry(1, index, 0, b"x") for index in indexes], records)
+    return b"".join(records)
+
+
+def test_after_an_installed_snapshot_the_log_begins_behind_it() -> None:
+    replay = replay_of(entries(1, 2, 3) + encode_snapshots([ref(9)], reset=True) + entries(10, 11))
+    assert [entry.index for entry in replay.entries] == [10, 11]
+    assert (replay.base_index, replay.last_index, replay.snapshots) == (9, 11, (ref(9),))
+
+
+def test_a_truncation_that_reaches_into_what_was_released_forgets_all_that_is_there() -> None:
+    """The first entries after the checkpoint were replaced later, by entries that are all there."""
+    begin = encode_checkpoint(Checkpoint(1, 20, (ref(10),)))
+    replay = replay_of(begin + entries(21, 22) + encode_truncate(16) + entries(16, 17))
+    assert [entry.index for entry in replay.entries] == [16, 17]
+    assert replay.base_index == 15
+    assert not replay.is_covered
+    replay.take(HardState(), [Snapshots((ref(10), ref(16)), reset=False), Snapshots((ref(16),), reset=False)])
+    assert replay.is_covered
+
+
+def record(record_type: int, body: bytes, kind: int = 0) -> bytes:
+    return bytes((record_type, kind, 0, 0)) + len(body).to_bytes(4, "little") + body
 
 
 @pytest.mark.parametrize(
@@ -106,6 +173,21 @@ def record(record_type: int, body: bytes) -> bytes:
         (record(2, bytes(7)), "has 7 bytes"),
         (encode_boot(2), "start 2 of the member follows start 0"),
         (b"\1\0\0\0\xff\xff\xff\xff", "cut off"),
+        (encode_snapshots([ref(2)], reset=False), "snapshots at the indexes .2. in a log to 0"),
+        (encode_snapshots([], reset=False), "snapshots at the indexes"),
+        (encode_snapshots([ref(2), ref(2)], reset=True), "snapshots at the indexes"),
+        (encode_snapshots([ref(0)], reset=True), "snapshots at the indexes"),
+        (encode_snapshots([ref(2)], reset=True)[:-1], "cut off"),
+        (record(4, encode_snapshots([ref(2)], reset=True)[8:-1]), "cut off"),
+        (record(4, bytes(67)), "marker is cut off"),
+        (record(4, bytes(56) + b"\xff" * 12), "configuration is cut off"),
+        (record(4, b"", kind=2), "type 4 and kind 2"),
+        (record(5, bytes(15)), "has 15 bytes"),
+        (encode_checkpoint(Checkpoint(0, 7, (ref(7),))), "does not fit"),
+        (encode_boot(1) + encode_checkpoint(Checkpoint(1, 7, (ref(7),))), "does not fit"),
+        (encode_boot(1) + encode_checkpoint(Checkpoint(2, 0, ())), "does not fit"),
+        (encode_snapshots([ref(5)], reset=True) + encode_truncate(5), "truncation at index 5"),
+        (encode_snapshots([ref(5)], reset=True) + encode_truncate(7), "truncation at index 7"),
     ],
 )
 def test_records_that_make_no_sense_are_refused(payload: bytes, reason: str) -> None:
@@ -118,13 +200,51 @@ def test_a_record_type_of_a_later_version_is_refused_as_such() -> None:
         replay_of(record(9, b""))
 
 
-@given(st.binary(max_size=300))
+RECORDS = st.one_of(
+    st.builds(record, st.integers(0, 6), st.binary(max_size=120), st.integers(0, 3)),
+    st.builds(encode_truncate, st.integers(0, 6)),
+    st.builds(encode_boot, st.integers(0, 3)),
+    st.builds(entries, st.integers(0, 6)),
+    st.builds(encode_snapshots, st.lists(st.builds(ref, st.integers(0, 6)), max_size=2), reset=st.booleans()),
+    st.builds(
+        encode_checkpoint,
+        st.builds(
+            Checkpoint,
+            st.integers(0, 2),
+            st.integers(0, 6),
+            st.builds(lambda i: (ref(i),), st.integers(1, 6)),
+        ),
+    ),
+)
+
+
+@settings(max_examples=500)
+@given(st.one_of(st.binary(max_size=300), st.lists(RECORDS, max_size=8).map(b"".join)))
 def test_any_records_give_entries_in_order_or_a_typed_error(payload: bytes) -> None:
     try:
         replay = replay_of(payload)
     except (BadFrame, FormatTooNew):
         return
-    assert [entry.index for entry in replay.entries] == list(range(1, len(replay.entries) + 1))
+    assert [entry.index for entry in replay.entries] == list(
+        range(replay.base_index + 1, replay.last_index + 1)
+    )
+    assert all(ref.snapshot.index <= replay.last_index for ref in replay.snapshots)
+
+
+def test_a_record_that_announces_more_than_there_is_costs_no_memory() -> None:
+    payloads = (
+        b"\1\0\0\0\xff\xff\xff\xff" + bytes(16),
+        record(4, bytes(56) + b"\xff\xff\xff\x7f" * 3),
+        record(5, bytes(72) + b"\xff\xff\xff\x7f" * 3),
+    )
+    tracemalloc.start()
+    try:
+        for payload in payloads:
+            with pytest.raises(BadFrame):
+                replay_of(payload)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @given(

@@ -1,17 +1,21 @@
 """A full disk: refused before anything is promised, never half written, and over by itself."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from raftkv.errors import NoSpace, StorageError
+from raftkv.sim.disk import CHANGES, LOOKS, Outcome, SimDisk
 from raftkv.storage import wal as wal_module
 from raftkv.storage.wal import Wal
+from tests.storage.crashes import recover
 from tests.storage.logs import (
     DIRECTORY,
     FIRST_MODEL,
     SEGMENT,
     Model,
+    Run,
     abandon,
     append,
     create,
@@ -19,7 +23,6 @@ from tests.storage.logs import (
     reopen,
     vote,
 )
-from raftkv.sim.disk import Outcome, SimDisk
 
 THREE_SEGMENTS = 3 * SEGMENT
 
@@ -202,6 +205,34 @@ async def test_crashes_at_every_io_call_of_a_full_disk_lose_nothing() -> None:
             after.capacity = None
             if wal is not None or await Wal.exists(after, DIRECTORY):
                 assert held(await reopen(after)) in (acknowledged, submitted)
+
+
+async def test_a_lack_of_room_at_any_io_call_is_refused_or_ends_the_log_and_loses_nothing() -> None:
+    """Most calls can't lack room, on a usual file system; but none may be trusted with it."""
+    kinds: Counter[tuple[str, str]] = Counter()
+    step, reached = 0, True
+    while reached:
+        step += 1
+        disk, run = SimDisk(), Run()
+        disk.no_space_at = step
+        try:
+            await run.play(disk)
+            outcome = "went on"
+        except NoSpace:
+            outcome = "refused"
+        except StorageError:
+            outcome = "ended"
+        reached = len(disk.steps) >= step
+        kinds[disk.steps[step - 1].rpartition(" ")[0] if reached else "none", outcome] += 1
+        disk.crash()
+        await abandon(run.wal)
+        for after in (Outcome.NOTHING, Outcome.ALL):
+            await recover(disk.power_loss(after), run)
+    assert {kind for kind, _ in kinds} == {*CHANGES, *LOOKS, "none"}, "every kind of I/O call is hit"
+    assert kinds["preallocate", "went on"] > 5, "the next segment is made a little later"
+    assert kinds["create", "went on"] > 5
+    assert kinds["write", "went on"] == 0, "room that was reserved"
+    assert kinds["none", "went on"] == 1
 
 
 async def test_close_leaves_no_task_looking_for_room() -> None:

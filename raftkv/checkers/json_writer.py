@@ -1,0 +1,82 @@
+"""The writer of ``history/1``; the format is described in ``json_lines``."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from raftkv.checkers.history import Operation, Outcome
+from raftkv.checkers.json_lines import FORMAT
+from raftkv.checkers.models import Model
+from raftkv.checkers.mvcc_kv import MvccKv, done_requests, result_of, revision_of
+
+_FOREVER = float("inf")
+
+
+def write_history(operations: Sequence[Operation], model: Model) -> Iterator[str]:
+    """Yield the lines, without line ends, of a history of this model.
+
+    Keys and values must be what JSON has. An operation without an answer gets its info at the end. A cas that
+    certainly did not happen is left out: in this format a cas that fails has compared unequal.
+    """
+    kept = [one for one in operations if one.outcome is not Outcome.FAIL or one.input[0] != "cas"]
+    moments: list[tuple[float, int, int]] = []
+    for number, operation in enumerate(kept):
+        unknown = operation.outcome is Outcome.UNKNOWN or operation.returned is None
+        moments.append((operation.call, 0, number))
+        moments.append((_FOREVER if unknown else operation.returned or 0, 1, number))
+    last = max((time for time, _, _ in moments if time != _FOREVER), default=0)
+    describe = _mvcc_event if isinstance(model, MvccKv) else _keyed_event
+    yield _line({"format": FORMAT, "model": model.name, **_initial(model)})
+    for index, (time, completes, number) in enumerate(sorted(moments)):
+        head = {"index": index, "time": min(time, last), "process": kept[number].process}
+        yield _line(head | describe(kept[number], completed=bool(completes)))
+
+
+def _initial(model: Model) -> dict[str, Any]:
+    if isinstance(model, MvccKv):
+        return {"initial_revision": model.initial_revision}
+    return {"initial": model.initial}
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _type(operation: Operation, *, completed: bool) -> str:
+    if not completed:
+        return "invoke"
+    return {Outcome.OK: "ok", Outcome.FAIL: "fail", Outcome.UNKNOWN: "info"}[operation.outcome]
+
+
+def _keyed_event(operation: Operation, *, completed: bool) -> dict[str, Any]:
+    name, key, *arguments = operation.input
+    event_type = _type(operation, completed=completed)
+    value: Any = arguments[0] if arguments else None
+    if name == "cas":
+        value = arguments
+        event_type = "fail" if event_type == "ok" and not operation.output else event_type
+    elif event_type == "ok" and not arguments:
+        value = operation.output
+    return {"type": event_type, "f": name, "key": key, "value": value}
+
+
+def _mvcc_event(operation: Operation, *, completed: bool) -> dict[str, Any]:
+    event = {"type": _type(operation, completed=completed), "op": _op(operation.input)}
+    return event | {"result": _result(operation)} if event["type"] == "ok" else event
+
+
+def _op(request: tuple[Any, ...]) -> list[Any]:
+    if request[0] != "txn":
+        return list(request)
+    _, compares, then, orelse = request
+    compared = compares[0] if len(compares) == 1 else (compares,)
+    return ["txn", *compared, then, orelse]
+
+
+def _result(operation: Operation) -> dict[str, Any]:
+    revision, result = revision_of(operation), result_of(operation)
+    if operation.input[0] == "txn":
+        return {"rev": revision, "succeeded": result[0], "results": result[1]}
+    [request] = done_requests(operation)
+    named = {"get": "kv", "delete": "deleted"}.get(request[0])
+    return {"rev": revision} if named is None else {"rev": revision, named: result}

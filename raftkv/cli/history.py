@@ -1,0 +1,112 @@
+"""``raftkv history check``."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from raftkv.checkers import (
+    MAX_STEPS,
+    HistoryError,
+    Operation,
+    Outcome,
+    Validity,
+    Verdict,
+    check,
+    read_history,
+)
+from raftkv.cli.exits import Exit
+
+_WRITES = ("write", "put", "append")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check each file, go on after one that can't be read, and return the worst exit code."""
+    max_steps = arguments.max_steps or MAX_STEPS
+    codes = [
+        _check_file(file, arguments.model, max_steps, as_json=arguments.json) for file in arguments.files
+    ]
+    return max(codes)
+
+
+def _check_file(file: str, model_name: str, max_steps: int, *, as_json: bool) -> Exit:
+    start = time.process_time()
+    try:
+        operations, model = read_history(Path(file), model_name)
+    except (HistoryError, OSError) as error:
+        reason = str(error) if isinstance(error, HistoryError) else f"{file}: {error.strerror or error}"
+        if as_json:
+            print(_line({"file": file, "error": reason}), flush=True)
+        else:
+            print(_printable(f"raftkv: {reason}"), file=sys.stderr)
+        return Exit.USAGE
+    verdict = check(operations, model, max_steps=max_steps)
+    seconds = time.process_time() - start
+    if as_json:
+        print(_line(_as_object(file, verdict, seconds, len(operations))), flush=True)
+    else:
+        text = "\n".join(_as_text(file, verdict, seconds, len(operations)))
+        print(_printable(text), flush=True)
+    return Exit.OK if verdict.validity is Validity.VALID else Exit.FAILED
+
+
+def _printable(text: str) -> str:
+    """Write half characters, which file names and JSON may have, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value)
+
+
+def _as_object(file: str, verdict: Verdict, seconds: float, count: int) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "file": file,
+        "verdict": verdict.validity.value,
+        "seconds": round(seconds, 6),
+        "operations": count,
+        "steps": verdict.steps,
+    }
+    if verdict.reason:
+        found["reason"] = verdict.reason
+    if verdict.validity is Validity.INVALID:
+        found |= {"placed": len(verdict.placed), "refused": [_fields(one) for one in verdict.refused]}
+    return found
+
+
+def _fields(operation: Operation) -> dict[str, Any]:
+    """Return an operation for JSON."""
+    return {
+        "process": operation.process,
+        "call": operation.call,
+        "returned": operation.returned,
+        "input": operation.input,
+        "output": operation.output,
+        "outcome": operation.outcome.value,
+    }
+
+
+def _as_text(file: str, verdict: Verdict, seconds: float, count: int) -> list[str]:
+    """Return the line of a file, and behind an invalid one the operations that could not be placed."""
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    lines = [f"{file}: {verdict.validity.value} ({count} operations, {seconds:.3f} s){reason}"]
+    if verdict.validity is Validity.INVALID:
+        last = verdict.placed[-1:]
+        lines.append(
+            f"  an order was found for {len(verdict.placed)} operations" + (", the last one:" if last else "")
+        )
+        lines += [f"    {_sentence(one)}" for one in last]
+        lines.append("  could not be placed:")
+        lines += [f"    {_sentence(one)}" for one in verdict.refused]
+    return lines
+
+
+def _sentence(operation: Operation) -> str:
+    request = " ".join(str(one) for one in operation.input if one is not None)
+    if operation.outcome is Outcome.UNKNOWN:
+        return f"process {operation.process}: {request}, called at event {operation.call}, never answered"
+    answer = "" if operation.input[0] in _WRITES and operation.output is None else f" -> {operation.output}"
+    times = f"called at event {operation.call}, answered at {operation.returned}"
+    return f"process {operation.process}: {request}{answer}, {times}"
