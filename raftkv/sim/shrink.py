@@ -186,8 +186,8 @@ class _Search:
         best = self.best
         heal = best.heal or Heal(SAFETY_END, best.members)
         last = max(edits.times_of(best), default=0.0)
-        ends = [self.result.failed_at, last + 1.0, last + 0.1]
-        for end in [edits.rounded_up(end) for end in ends if end < heal.at]:
+        ends = [self.result.failed_at, *(last + seconds for seconds in (0.1, 1.0, 2.0, 5.0))]
+        for end in [edits.rounded_up(end) for end in ends if edits.rounded_up(end) < heal.at]:
             faults = tuple(fault for fault in best.faults if fault.at < end)
             operations = tuple(one for one in best.operations if one.at < end)
             candidate = replace(best, faults=faults, operations=operations, heal=heal._replace(at=end))
