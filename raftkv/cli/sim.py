@@ -5,7 +5,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -48,7 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
     with ExitStack() as resources:
         executor, in_flight = _executor(arguments, resources)
         bar = resources.enter_context(Progress(sys.stderr, whole, seconds))
-        results = run_seeds(job, _until(seeds, seconds), executor, in_flight, keep_going=arguments.keep_going)
+        timely = until(seeds, seconds, time.perf_counter)
+        results = run_seeds(job, timely, executor, in_flight, keep_going=arguments.keep_going)
         for result in results:
             totals.add(result)
             bar.show(totals.seeds, f"{len(totals.failed)} failed")
@@ -61,11 +62,11 @@ def _run(arguments: argparse.Namespace) -> int:
     return Exit.FAILED if totals.failed else Exit.OK
 
 
-def _until(seeds: Iterator[int], seconds: float | None) -> Iterator[int]:
+def until(seeds: Iterator[int], seconds: float | None, clock: Callable[[], float]) -> Iterator[int]:
     """Yield seeds until the time is up."""
-    end = None if seconds is None else time.perf_counter() + seconds
+    end = None if seconds is None else clock() + seconds
     for seed in seeds:
-        if end is not None and time.perf_counter() >= end:
+        if end is not None and clock() >= end:
             return
         yield seed
 

@@ -99,7 +99,9 @@ def test_other_processes_come_to_the_same_results() -> None:
 
 def test_a_dask_cluster_comes_to_the_same_results() -> None:
     """Two workers, each a process of its own."""
-    here = {one.seed: one.digest for one in run_seeds(FAST, iter(range(4)), InThisThread(), 1, keep_going=True)}
+    here = {
+        one.seed: one.digest for one in run_seeds(FAST, iter(range(4)), InThisThread(), 1, keep_going=True)
+    }
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         cluster_executor(cluster.scheduler_address) as (executor, in_flight),

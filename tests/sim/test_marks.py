@@ -133,7 +133,10 @@ def event(name: str, one: Event) -> Callable[[Scene], None]:
         (event("n1", VoteCast(2, 3, granted=False, pre_vote=False)), ["vote refused"]),
         (event("n1", LogTruncated(7, 3)), ["entries replaced"]),
         (change_truncated, ["configuration rolled back", "entries replaced"]),
-        (installed_under_another_leader, ["snapshot installed", "snapshot installed while the leader changed"]),
+        (
+            installed_under_another_leader,
+            ["snapshot installed", "snapshot installed while the leader changed"],
+        ),
         (event("n1", SnapshotFailed(5, "no room")), ["snapshot given up"]),
         (event("n1", SnapshotDamaged("x", "checksum", 5)), ["fallback to an older snapshot"]),
         (event("n1", TornTailCut("x", 1, 2)), ["torn tail cut"]),
@@ -180,9 +183,7 @@ def fetched_before_the_crash(scene: Scene) -> None:
         (lambda scene: scene.send(ForwardProposals(1, 2, 3, (b"a",))), []),
     ],
 )
-def test_what_is_usual_hits_no_more(
-    scene: Scene, happens: Callable[[Scene], None], marks: list[str]
-) -> None:
+def test_what_is_usual_hits_no_more(scene: Scene, happens: Callable[[Scene], None], marks: list[str]) -> None:
     happens(scene)
     assert scene.hit == marks
 
