@@ -230,6 +230,7 @@ def _add_sim(verbs: Any) -> None:
     replay.add_argument(
         "--record", metavar="FILE", help="replay the record of a live member (raftkv serve --record-core)"
     )
+    replay.add_argument("--html", metavar="FILE", help="draw the run: a page that needs nothing else")
     shrink = _verb(actions, "shrink", "make a failing seed a short script", _sim("shrink"), *_SIM)
     shrink.add_argument("target", metavar="SEED|SCRIPT", help="a seed that fails, or a scenario's file")
     shrink.add_argument("-o", dest="output", metavar="FILE", help="where to write the script")

@@ -110,7 +110,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         return _replay_record(arguments)
     job = _job(arguments)
     scenario = _scenario(arguments.target, job)
-    result = run_scenario(scenario, core_named(job.core))
+    result = _run_once(scenario, job, arguments.html)
     if arguments.json:
         print(json.dumps({**_as_object(result), **_more(result)}))
     elif result.passed:
@@ -118,6 +118,17 @@ def _replay(arguments: argparse.Namespace) -> int:
     else:
         print_failure(result, arguments.target, job)
     return Exit.OK if result.passed else Exit.FAILED
+
+
+def _run_once(scenario: Scenario, job: Job, page: str | None) -> Result:
+    """Run a scenario, and draw it where a page is wanted."""
+    if page is None:
+        return run_scenario(scenario, core_named(job.core))
+    from raftkv.sim.picture import write_page
+
+    result = write_page(scenario, Path(page), core_named(job.core))
+    say(f"wrote {page}")
+    return result
 
 
 def _more(result: Result) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from raftkv.sim.marks import Coverage
 from raftkv.sim.members import CoreFactory, Member
 from raftkv.sim.network import CALM
 from raftkv.sim.scenario import SAFETY_END, Operation, Scenario, member_number
+from raftkv.sim.watch import NOBODY, Watcher
 from raftkv.sim.world import Broken, Told, World
 
 T = TypeVar("T")
@@ -59,13 +60,18 @@ class Result:
         return not self.check
 
 
-def run_scenario(scenario: Scenario, make: CoreFactory = make_core, listener: Told | None = None) -> Result:
+def run_scenario(
+    scenario: Scenario,
+    make: CoreFactory = make_core,
+    listener: Told | None = None,
+    watcher: Watcher = NOBODY,
+) -> Result:
     """Run a scenario in this thread. Raises ConfigError when it makes no sense."""
     begun = time.perf_counter()
     collecting = gc.isenabled()
     gc.disable()  # finalizers would run at other places in another run
     loop = SimLoop()
-    run = _Run(scenario, loop, make)
+    run = _Run(scenario, loop, make, watcher)
     if listener is not None:
         run.world.listeners.append(listener)
     try:
@@ -82,10 +88,10 @@ def run_scenario(scenario: Scenario, make: CoreFactory = make_core, listener: To
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, loop: SimLoop, make: CoreFactory) -> None:
+    def __init__(self, scenario: Scenario, loop: SimLoop, make: CoreFactory, watcher: Watcher) -> None:
         self.scenario = scenario
         self.loop = loop
-        self.world = World(scenario, loop, make)
+        self.world = World(scenario, loop, make, watcher)
         self.driver = Driver(self.world)
         self.driver.check(scenario.faults)
         self.coverage = Coverage(self.world)
@@ -151,6 +157,7 @@ class _Run:
         world = self.world
         world.note("heal")
         self._healed = self._choose_core()
+        world.watcher.healed(self.loop.now, [member.name for member in self._healed])
         world.network.mend_all()
         world.network.conditions = CALM
         for member in world.members.values():
@@ -162,6 +169,7 @@ class _Run:
             member.disk.heal()
             if member.running is not None and member.running.incarnation.paused:
                 self.loop.resume(member.running.incarnation)
+                world.watcher.resumed(self.loop.now, member.name)
             world.start(member)
 
     def _choose_core(self) -> list[Member]:

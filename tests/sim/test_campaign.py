@@ -113,7 +113,10 @@ def test_a_dask_cluster_comes_to_the_same_results() -> None:
 
 def test_a_dask_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raftkv.sim.dask.CONNECT_SECONDS", 1)
-    with pytest.raises(ConfigError, match=r"--dask tcp://127\.0\.0\.1:1"), cluster_executor("tcp://127.0.0.1:1"):
+    with (
+        pytest.raises(ConfigError, match=r"--dask tcp://127\.0\.0\.1:1"),
+        cluster_executor("tcp://127.0.0.1:1"),
+    ):
         pass
 
 
@@ -133,7 +136,11 @@ def test_totals_are_sums() -> None:
             check_seconds={"rules": 0.5},
         )
     )
-    totals.add(Result(2, "liveness of clients", operations=1, seconds=2.0, simulated=20.0, check_seconds={"rules": 1.5}))
+    totals.add(
+        Result(
+            2, "liveness of clients", operations=1, seconds=2.0, simulated=20.0, check_seconds={"rules": 1.5}
+        )
+    )
     assert (totals.seeds, totals.failed) == (2, {2: "liveness of clients"})
     assert (totals.operations, totals.completed) == (11, 9)
     assert (totals.faults, totals.events) == ({"crash": 2}, {"VoteCast": 3})
