@@ -36,7 +36,7 @@ def small() -> dict[str, Any]:
             {
                 "t": 2.0,
                 "lane": 1,
-                "text": "hears a heartbeat",
+                "text": "a heartbeat",
                 "weight": 0,
                 "message": 1,
                 "set": {"state": "up"},
@@ -110,12 +110,19 @@ def _poisoned(value: Any, key: str = "") -> Any:
 
 def long(seconds: int, steps_a_second: int = 200) -> dict[str, Any]:
     """Return a run in which a leader appends all the time, and changes its term each second."""
-    found = {**small(), "end": float(seconds), "failure": None, "spans": [], "cuts": [], "operations": []}
+    found = {
+        **small(),
+        "end": float(seconds) + 0.01,
+        "failure": None,
+        "spans": [],
+        "cuts": [],
+        "operations": [],
+    }
     entries, steps, messages = [], [], []
     for number in range(seconds * steps_a_second):
         t = number / steps_a_second
         index, term = number + 1, 1 + int(t)
-        entries.append([index, term, "command", f"put k{number} {'v' * 40}"])
+        entries.append([index, term, "command", f"put k{number} v"])
         news = {"last": index, "commit": index, "term": term}
         step = {"t": t, "lane": 0, "text": f"appends {index}", "set": news, "add": [number]}
         if number % steps_a_second == 0:
@@ -126,7 +133,7 @@ def long(seconds: int, steps_a_second: int = 200) -> dict[str, Any]:
             {"from": 0, "to": 1, "kind": "AppendEntries", "text": "x" * 40, "sent": t, "arrived": t + 0.01}
         )
         steps.append(
-            {"t": t + 0.01, "lane": 1, "text": "takes it", "message": number, "set": {"commit": index}}
+            {"t": t + 0.01, "lane": 1, "text": f"takes {index}", "message": number, "set": {"commit": index}}
         )
     steps.sort(key=lambda step: step["t"])
     return {**found, "entries": entries, "steps": steps, "messages": messages}

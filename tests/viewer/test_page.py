@@ -86,9 +86,7 @@ def test_the_policy_allows_the_pages_own_script_and_style_only() -> None:
 
 def test_the_script_makes_no_markup_out_of_texts() -> None:
     script = Page(render(small())).texts["script"]
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(", script
-    )
+    assert not re.search(r"(inner|outer|Adjacent)HTML|document\.write|\beval\b|Function\(", script)
 
 
 def test_every_element_that_the_script_asks_for_is_there() -> None:
@@ -114,7 +112,7 @@ def whole() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def thin(whole: dict[str, Any]) -> dict[str, Any]:
-    document: dict[str, Any] = Page(render(whole, 500_000)).document
+    document: dict[str, Any] = Page(render(whole, 900_000)).document
     return document
 
 
@@ -167,9 +165,7 @@ def test_members_are_the_same_at_every_step_of_the_full_part(
     whole: dict[str, Any], thin: dict[str, Any]
 ) -> None:
     kept = thin["steps"][-40]
-    place = next(
-        i for i, one in enumerate(whole["steps"]) if (one["t"], one["text"]) == (kept["t"], kept["text"])
-    )
+    place = next(i for i, one in enumerate(whole["steps"]) if one["text"] == kept["text"])
     assert states_after(thin, len(thin["steps"]) - 40) == states_after(whole, place)
 
 
