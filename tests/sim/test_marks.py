@@ -1,10 +1,12 @@
 """Coverage marks: what hits each of them, what does not, and that looking changes nothing."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from raftkv.errors import ConfigError
 from raftkv.raft import Configuration, HardState, Snapshot
 from raftkv.raft.ledger import MemberRecord
 from raftkv.raft.messages import (
@@ -16,10 +18,11 @@ from raftkv.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
+from raftkv.sim.driver import Driver
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.marks import MARKS, Coverage
 from raftkv.sim.members import Running
-from raftkv.sim.scenario import Scenario
+from raftkv.sim.scenario import Fault, Scenario
 from raftkv.sim.world import World
 from raftkv.trace import (
     Event,
@@ -34,6 +37,7 @@ from raftkv.trace import (
     VoteCast,
 )
 
+PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
 SNAPSHOT = Snapshot(5, 1, Configuration((1, 2, 3)))
 
 
@@ -231,3 +235,21 @@ def test_a_vote_that_the_core_does_not_know_to_be_saved_went_ahead(
 
 def test_every_mark_has_a_sentence() -> None:
     assert all(text and text[0].islower() and not text.endswith(".") for text in MARKS.values())
+
+
+def rows(heading: str) -> dict[str, str]:
+    """Return the first and last cell of each row of the table under ``heading`` in docs/simulator.md."""
+    table = PAGE.read_text(encoding="utf-8").partition(heading)[2].partition("\n\n")[0]
+    cells = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[1:]]
+    return {row[0]: row[-1] for row in cells}
+
+
+def test_the_page_lists_every_mark_and_every_fault(scene: Scene) -> None:
+    assert rows("| mark | hit when |") == MARKS
+    named = {name.strip("`") for cell in rows("| fault | words |") for name in cell.split(", ")}
+    driver = Driver(scene.world)
+    for name in named:
+        driver.check((Fault(1.0, name),))
+    with pytest.raises(ConfigError) as refused:
+        driver.check((Fault(1.0, "plague"),))
+    assert set(str(refused.value).partition("there are ")[2].split(", ")) == named
