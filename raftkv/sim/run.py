@@ -230,6 +230,7 @@ class _Run:
                 session = self.driver.sessions.get(name) or self.driver.new_session(name)
                 operation = Operation(self.loop.now, name, member.name, words)
                 while not await self.driver.request(session, operation):
+                    self._stop_if_broken()
                     await asyncio.sleep(POLL_SECONDS)
 
     def _agrees(self) -> bool:

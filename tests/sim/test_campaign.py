@@ -103,7 +103,9 @@ def test_a_dask_cluster_comes_to_the_same_results() -> None:
         one.seed: one.digest for one in run_seeds(FAST, iter(range(4)), InThisThread(), 1, keep_going=True)
     }
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
         cluster_executor(cluster.scheduler_address) as (executor, in_flight),
     ):
         assert in_flight == 4
