@@ -59,6 +59,8 @@ class SimNetwork:
         self.conditions = CALM
         self.serve: Serve = _nobody_serves
         self.counts: Counter[str] = Counter()
+        self.on_send: list[Callable[[Message], None]] = []
+        self.on_arrival: list[Callable[[Message], None]] = []
         self._loop = loop
         self._random = random
         self._witness = witness
@@ -90,6 +92,8 @@ class SimNetwork:
         """Send a message; the conditions decide when and whether it arrives."""
         link = (source, message.target)
         self.counts["sent"] += 1
+        for listener in self.on_send:
+            listener(message)
         if message.target not in self._peers.get(source, ()) and not self._may_answer(link):
             self.counts["to no peer"] += 1
             return
@@ -107,6 +111,11 @@ class SimNetwork:
         if weather.duplication and random.random() < weather.duplication:
             self.counts["doubled"] += 1
             self._carry(link, frame, self._watcher.sent(self._loop.now, message))
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether any link is cut."""
+        return bool(self._cut)
 
     def _may_answer(self, link: Link) -> bool:
         """Whether the target was heard a moment ago: an answer needs no address of its own."""
@@ -180,7 +189,10 @@ class SimNetwork:
         self._watcher.arrived(self._loop.now, number)
         self.counts["arrived"] += 1
         self._witness(*link, frame)
-        receiver.receive(decode_message(frame))
+        message = decode_message(frame)
+        for listener in self.on_arrival:
+            listener(message)
+        receiver.receive(message)
 
     def _lose(self, link: Link) -> None:
         """Drop a message, and tell its sender once an outage."""

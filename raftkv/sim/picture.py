@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from raftkv.raft import Entry, EntryKind, Message, make_core
-from raftkv.raft.invariants import Observer, RuleViolated, Violation
+from raftkv.raft.invariants import RuleViolated, Violation
 from raftkv.raft.ledger import Step
+from raftkv.sim.checks import TimedObserver
 from raftkv.sim.lane import Lane
 from raftkv.sim.members import CoreFactory
 from raftkv.sim.run import Result, run_scenario
@@ -60,7 +61,7 @@ def draw(scenario: Scenario, make: CoreFactory = make_core) -> tuple[Result, Doc
     return result, picture.document(scenario, result)
 
 
-class _Observer(Observer):
+class _Observer(TimedObserver):
     """Shows every step to the picture before the rules are checked."""
 
     def __init__(self, picture: "Picture", clock: Callable[[], float]) -> None:
@@ -96,7 +97,7 @@ class Picture(Watcher):
 
     # ---------------------------------------------------------------- steps of the members
 
-    def observer(self, clock: Callable[[], float]) -> Observer:
+    def observer(self, clock: Callable[[], float]) -> TimedObserver:
         """See ``Watcher``."""
         return _Observer(self, clock)
 

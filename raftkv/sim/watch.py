@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from raftkv.raft import Message
-from raftkv.raft.invariants import Observer
+from raftkv.sim.checks import TimedObserver
 from raftkv.trace import Event
 
 Link = tuple[int, int]
@@ -17,9 +17,9 @@ class Watcher:
     by which the end of the same message or request is told.
     """
 
-    def observer(self, clock: Callable[[], float]) -> Observer:
+    def observer(self, clock: Callable[[], float]) -> TimedObserver:
         """Return the observer of the run, which sees every step of every core; ``clock`` tells the time."""
-        return Observer()
+        return TimedObserver()
 
     def sent(self, now: float, message: Message) -> int:
         """See one copy of a message leave."""

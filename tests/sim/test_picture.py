@@ -221,11 +221,11 @@ def test_a_check_that_fails_in_the_end_is_a_step_of_no_member() -> None:
     result, document = draw(
         parse_scenario("# raftkv scenario 1\nseed 2\nheal at 3 with n1 n2 n3"), ForgetsToApply
     )
-    assert result.check == "liveness"
+    assert result.check == "liveness of requests"
     step = document["steps"][document["failure"]["step"]]
     assert document["failure"] == {
         "step": len(document["steps"]) - 1,
-        "check": "liveness",
+        "check": "liveness of requests",
         "rule": "",
         "source": "",
         "detail": result.detail,
@@ -244,6 +244,6 @@ class Stumbles(Raft):
 def test_a_member_that_stops_by_itself_is_the_failing_step() -> None:
     result, document = draw(parse_scenario(SCRIPT), Stumbles)
     step = document["steps"][document["failure"]["step"]]
-    assert result.check == "member stopped"
+    assert result.check == "AssertionError in Stumbles.become_leader"
     assert step["text"] == "stops by itself: AssertionError: stumbled"
     assert result.detail.startswith(document["lanes"][step["lane"]])
