@@ -598,7 +598,7 @@ class Node:
                 self._propose_again(waiter)
 
     def _propose_late_ones_again(self) -> None:
-        """Propose what no leader took yet, and what was sent to another member and brought no answer for long.
+        """Propose what no leader took yet, and what was sent to another member long ago without an answer.
 
         It may be lost on a link that did not break; the request id lets it apply once.
         """

@@ -80,7 +80,7 @@ def linearizability(history: Sequence[Operation]) -> str | None:
 
 
 def durability(history: Sequence[Operation], replay: Replay) -> str | None:
-    """Say which acknowledged write is not in the committed log at the revision that was told; None if none."""
+    """Say which acknowledged write is not in the committed log at the revision told; None if none."""
     for operation in history:
         if operation.outcome is not Outcome.OK:
             continue

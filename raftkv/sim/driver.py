@@ -156,7 +156,11 @@ class Driver:
     def _full_disk(self, fault: Fault) -> None:
         member = self._member(fault)
         member.disk.fill()
-        self._lasting(fault, lambda: member.disk.empty())
+
+        def empty() -> None:
+            member.disk.empty()  # which may be another one by then: a crash makes a new one
+
+        self._lasting(fault, empty)
 
     def _disk_error(self, fault: Fault) -> None:
         member = self._member(fault)

@@ -129,7 +129,7 @@ class Running:
         """Return why the node stopped; None where it was told to."""
         return None if self._task.cancelled() else self._task.exception()
 
-    async def ended(self) -> None:
+    async def until_ended(self) -> None:
         """Wait until the node ends by itself; raises what ends it."""
         await asyncio.shield(self._task)
 

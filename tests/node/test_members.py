@@ -113,7 +113,7 @@ async def test_a_removed_member_hears_of_it_and_stops_and_the_others_go_on(tmp_p
         gone = leader.member_id % 3 + 1
         await leader.change_members(ChangeKind.REMOVE, info(gone))
         with pytest.raises(BaseExceptionGroup) as stopped:
-            await cluster.running[gone].ended()
+            await cluster.running[gone].until_ended()
         assert stopped.group_contains(MemberRemoved)
         await leader.propose(PutRequest(key=b"k", value=b"v"))
         assert [member.id for member in leader.machine.membership.members()] == sorted({1, 2, 3} - {gone})
