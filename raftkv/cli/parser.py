@@ -123,6 +123,8 @@ def _add_wal(verbs: Any) -> None:
         folder,
         _JSON,
     )
+
+
 def _add_history(verbs: Any) -> None:
     history = verbs.add_parser(
         "history",
@@ -186,6 +188,8 @@ def _wal(verb: str) -> Run:
         return wal.run(verb, arguments)
 
     return run
+
+
 def _history(arguments: argparse.Namespace) -> int:
     from raftkv.cli import history
 

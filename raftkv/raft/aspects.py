@@ -9,7 +9,14 @@ nothing unseen is what ``Observer(..., every_rule=True)`` is for: it asks all, a
 from typing import Final
 
 from raftkv.raft.ledger import Ledger, MemberRecord, Persisted, Step
-from raftkv.raft.types import Role
+from raftkv.raft.messages import (
+    AppendEntriesReply,
+    InstallSnapshot,
+    RemovedNotice,
+    RequestVote,
+    RequestVoteReply,
+)
+from raftkv.raft.types import Role, Status
 
 VOTE: Final = 1 << 0
 """The term or the vote is another one."""
@@ -44,13 +51,39 @@ CONFIGURATION: Final = 1 << 9
 SENT: Final = 1 << 10
 """Messages left."""
 
-EFFECTS: Final = 1 << 11
-"""There is a Ready: entries or reads handed out, something to write, a snapshot to take."""
+SENT_VOTE: Final = 1 << 11
+"""A message left that tells of a vote."""
 
-START: Final = 1 << 12
+SENT_ACK: Final = 1 << 12
+"""An answer to AppendEntries left."""
+
+SENT_SNAPSHOT: Final = 1 << 13
+"""The offer of a snapshot left."""
+
+SENT_NOTICE: Final = 1 << 14
+"""Somebody was told that it was removed."""
+
+WRITE: Final = 1 << 15
+"""There is something to write, maybe a snapshot to take."""
+
+HANDED: Final = 1 << 16
+"""Entries were handed out to be applied."""
+
+READS: Final = 1 << 17
+"""Reads may be served."""
+
+START: Final = 1 << 18
 """The member came up."""
 
-ALL: Final = (1 << 13) - 1
+ALL: Final = (1 << 19) - 1
+
+_OF_MESSAGES: Final[dict[type, int]] = {
+    RequestVote: SENT | SENT_VOTE,
+    RequestVoteReply: SENT | SENT_VOTE,
+    AppendEntriesReply: SENT | SENT_ACK,
+    InstallSnapshot: SENT | SENT_SNAPSHOT,
+    RemovedNotice: SENT | SENT_NOTICE,
+}
 
 
 def aspects_of(step: Step, member: MemberRecord, ledger: Ledger) -> int:
@@ -58,7 +91,7 @@ def aspects_of(step: Step, member: MemberRecord, ledger: Ledger) -> int:
     before, after = step.before, step.after
     if before is None:
         return ALL
-    found = _changed_aspects(step)
+    found = _differences(before, after) | _effects(step)
     if after.role is Role.LEADER:
         goes_on = before.role is Role.LEADER and before.term == after.term
         found |= LEADS if goes_on else LEADS | ELECTED
@@ -72,17 +105,26 @@ def aspects_of(step: Step, member: MemberRecord, ledger: Ledger) -> int:
         found |= DISK
     if after.peers:
         found |= PEERS
-    if step.sent:
-        found |= SENT
-    if step.effects:
-        found |= EFFECTS
     return found
 
 
-def _changed_aspects(step: Step) -> int:
-    """Return the aspects that are a difference between the two views of the member."""
-    before, after = step.before, step.after
-    assert before is not None, "a start has no view before"
+def _effects(step: Step) -> int:
+    """Return the aspects of what went out."""
+    found = 0
+    for message in step.sent:
+        found |= _OF_MESSAGES.get(type(message), SENT)
+    for ready in step.effects:
+        if ready.write is not None:
+            found |= WRITE
+        if ready.committed:
+            found |= HANDED
+        if ready.reads:
+            found |= READS
+    return found
+
+
+def _differences(before: Status, after: Status) -> int:
+    """Return the aspects in which two views of a member differ."""
     found = 0
     if before.term != after.term or before.vote != after.vote:
         found |= VOTE

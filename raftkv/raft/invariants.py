@@ -17,15 +17,21 @@ from raftkv.raft.aspects import (
     COMMIT,
     CONFIGURATION,
     DISK,
-    EFFECTS,
     ELECTED,
+    HANDED,
     LEADS,
     LOG,
     NEWS,
     PEERS,
+    READS,
     SENT,
+    SENT_ACK,
+    SENT_NOTICE,
+    SENT_SNAPSHOT,
+    SENT_VOTE,
     START,
     VOTE,
+    WRITE,
     aspects_of,
 )
 from raftkv.raft.ledger import Ledger, Received, Started, Step, vote_in
@@ -103,7 +109,7 @@ def vote_stays(step: Step, ledger: Ledger) -> str | None:
     return f"voted for {before.vote}, then for {after.vote} in term {after.term}"
 
 
-@rule("§3.4", SENT)
+@rule("§3.4", SENT_VOTE)
 def one_vote_a_term(step: Step, ledger: Ledger) -> str | None:
     """A member votes for at most one candidate in a term, restarts included."""
     for message in step.sent:
@@ -250,7 +256,7 @@ def committed_is_on_majority(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.6.3", COMMIT | EFFECTS)
+@rule("§3.6.3", COMMIT | HANDED)
 def committed_is_the_same(step: Step, ledger: Ledger) -> str | None:
     """State machine safety: at an index all members have the same committed entry."""
     log = ledger.members[step.node_id].log
@@ -272,7 +278,7 @@ def committed_stays(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("figure 3.1", EFFECTS)
+@rule("figure 3.1", HANDED)
 def applied_in_order(step: Step, ledger: Ledger) -> str | None:
     """Committed entries are handed out once, in order, without a gap."""
     member = ledger.members[step.node_id]
@@ -282,7 +288,7 @@ def applied_in_order(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8", EFFECTS)
+@rule("§3.8", HANDED)
 def applied_is_durable(step: Step, ledger: Ledger) -> str | None:
     """An entry is handed out only when this member's own disk holds it."""
     member = ledger.members[step.node_id]
@@ -302,7 +308,7 @@ def sent_term_is_durable(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8", SENT)
+@rule("§3.8", SENT_VOTE)
 def sent_vote_is_durable(step: Step, ledger: Ledger) -> str | None:
     """No vote leaves before it is on the voter's disk."""
     term, vote, _ = ledger.members[step.node_id].hard_state
@@ -312,7 +318,7 @@ def sent_vote_is_durable(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8", SENT)
+@rule("§3.8", SENT_ACK)
 def acknowledged_is_durable(step: Step, ledger: Ledger) -> str | None:
     """No acknowledgement leaves before the entries are on the sender's disk."""
     member = ledger.members[step.node_id]
@@ -340,7 +346,7 @@ def durable_claims_hold(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8", EFFECTS | DISK)
+@rule("§3.8", WRITE | DISK)
 def writes_fit(step: Step, ledger: Ledger) -> str | None:
     """Writes are numbered in order and leave no gap in the log."""
     member = ledger.members[step.node_id]
@@ -455,7 +461,7 @@ def change_waits_for_own_term(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§4.2.3", SENT, whole_cluster=True)
+@rule("§4.2.3", SENT_NOTICE, whole_cluster=True)
 def notice_is_true(step: Step, ledger: Ledger) -> str | None:
     """Only who was removed by a committed change is told so."""
     removed = ledger.configuration_at(len(ledger.committed)).removed
@@ -475,7 +481,7 @@ def moving_leader_appends_nothing(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§5.1", BASE | SENT | EFFECTS, whole_cluster=True)
+@rule("§5.1", BASE | SENT_SNAPSHOT | WRITE, whole_cluster=True)
 def snapshot_is_committed_prefix(step: Step, ledger: Ledger) -> str | None:
     """A snapshot stands for a committed prefix, and names the configuration at its end."""
     sent = [message.snapshot for message in step.sent if isinstance(message, InstallSnapshot)]
@@ -502,7 +508,7 @@ def snapshot_covers_the_gap(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§6.4", EFFECTS)
+@rule("§6.4", READS)
 def read_is_fresh(step: Step, ledger: Ledger) -> str | None:
     """A read is served at an index that covers all that was committed when it was asked."""
     for ready in step.effects:

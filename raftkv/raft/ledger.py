@@ -210,7 +210,7 @@ class MemberRecord:
             self.changed = True
 
     def _is_as_before(self, log: LogView, base: int, last: int) -> bool:
-        """Whether the log has the same end; then the rest is the same, as an end stands for what is before."""
+        """Whether the log has the same end, which stands for all that is before it."""
         known = self.log
         return (
             known.end == last > base
@@ -342,7 +342,8 @@ class Ledger:
 
     def record(self, step: Step) -> None:
         """Take in one step, before the rules look at it. What was known first is kept."""
-        member = self.members.setdefault(step.node_id, MemberRecord())
+        if (member := self.members.get(step.node_id)) is None:
+            member = self.members[step.node_id] = MemberRecord()
         match step.event:
             case Started():
                 member.restart(step.event, self.committed)
@@ -369,7 +370,8 @@ class Ledger:
         member.pending.extend(ready.write for ready in step.effects if ready.write is not None)
         if (installed := step.installed) is not None:
             member.applied = member.applied_before = installed.index
-        member.applied = max([member.applied, *(entry.index for entry in step.committed)])
+        for entry in step.committed:
+            member.applied = max(member.applied, entry.index)
 
     def _record_committed(self, log: PartialLog, commit_index: int) -> None:
         known = self.committed.end
