@@ -866,11 +866,12 @@ class Raft:
                 return self._durable.term == message.term
 
     def _next_write(self) -> Write | None:
-        hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
-        moved = hard_state[:2] != self._handed_over[:2] or self._hint_due
+        term, vote, _ = self._handed_over
+        moved = self._hint_due or self.current_term != term or self.voted_for != vote
         restored, self._restored = self._restored, None
         if not (moved or restored or self._after or self.log.has_unwritten):
             return None
+        hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
         self._write_number += 1
         truncate_from, entries = self.log.hand_over(self._write_number)
         stored = hard_state if moved or restored or truncate_from or entries else None

@@ -388,7 +388,7 @@ def match_is_durable(step: Step, ledger: Ledger) -> str | None:
         # A peer in a later term may have replaced what it acknowledged; then this leader is deposed.
         if known is None or index == 0 or known.hard_state.term > step.after.term:
             continue
-        if index > len(log) or not known.holds(log[index - 1]):
+        if index > log.end or not known.disk.holds(log[index - 1]):
             return f"match index {index} of member {peer}, whose disk ends at {len(known.disk)}"
     return None
 

@@ -259,8 +259,8 @@ class MemberRecord:
     def holds_log_up_to(self, index: int) -> bool:
         """Whether the disk agrees with the member's own log up to ``index`` (> 0)."""
         if index <= self.log.start:
-            return index <= len(self.disk)
-        return index <= len(self.log) and self.holds(self.log[index - 1])
+            return index <= self.disk.end
+        return index <= self.log.end and self.holds(self.log[index - 1])
 
     def restart(self, started: Started, committed: PartialLog) -> None:
         """Begin again from what was recovered; what was not durable is forgotten."""
