@@ -29,9 +29,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster_verbs(verbs)
     _add_member_verbs(verbs)
     _add_key_verbs(verbs)
+    _add_maintenance_verbs(verbs)
+    _add_snapshot_verbs(verbs)
     _add_wal(verbs)
     _add_history(verbs)
     _add_serve(verbs)
+    _add_sim(verbs)
     _verb(verbs, "version", "print the version", _version, _JSON)
     return parser
 
@@ -48,7 +51,22 @@ _DATA = _parent(
     metavar="DIR",
     help="the cluster's folder (default: $RAFTKV_DATA, else .raftkv in the current folder)",
 )
+_ENDPOINT = _parent(
+    "--endpoint",
+    "--endpoints",
+    dest="endpoint",
+    action="append",
+    metavar="URL",
+    help="a member's client URL, may be repeated (default: the local cluster's)",
+)
 _NAME = _parent("name", metavar="NAME", help="a member's name: n1, n2, ...")
+
+_SIM = (
+    _parent("--profile", default="default", metavar="P", help="how faults are drawn (default: default)"),
+    _parent("--nodes", type=int, choices=(3, 5), default=3, help="members to begin with (default: 3)"),
+    _parent("--core", default="", metavar="F:C", help="run class C of the file F as the core"),
+    _JSON,
+)
 
 
 def _verb(verbs: Any, name: str, text: str, run: Run, *parents: argparse.ArgumentParser) -> Any:
@@ -93,18 +111,60 @@ def _add_member_verbs(verbs: Any) -> None:
 
 
 def _add_key_verbs(verbs: Any) -> None:
-    endpoint = _parent(
-        "--endpoint",
-        action="append",
-        metavar="URL",
-        help="a member's client URL, may be repeated (default: the local cluster's)",
-    )
-    put = _verb(verbs, "put", "write one key", _keys("put"), endpoint, _DATA, _JSON)
+    put = _verb(verbs, "put", "write one key", _keys("put"), _ENDPOINT, _DATA, _JSON)
     put.add_argument("key", metavar="KEY")
     put.add_argument("value", metavar="VALUE")
-    get = _verb(verbs, "get", "print the value of one key", _keys("get"), endpoint, _DATA, _JSON)
+    get = _verb(verbs, "get", "print the value of one key", _keys("get"), _ENDPOINT, _DATA, _JSON)
     get.add_argument("key", metavar="KEY")
     get.add_argument("--serializable", action="store_true", help="answer from one member, maybe stale")
+
+
+def _add_maintenance_verbs(verbs: Any) -> None:
+    common = (_ENDPOINT, _DATA, _JSON)
+    compaction = _verb(
+        verbs, "compaction", "let history before a revision go", _maintenance("compaction"), *common
+    )
+    compaction.add_argument("revision", metavar="REVISION", type=int)
+    compaction.add_argument("--physical", action="store_true", help="wait until it is gone on that member")
+    _verb(verbs, "defrag", "let members give up room they do not need", _maintenance("defrag"), *common)
+    alarm = verbs.add_parser("alarm", help="list or clear alarms", description="List or clear alarms.")
+    actions = alarm.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _verb(actions, "list", "list the alarms that are raised", _maintenance("alarm_list"), *common)
+    _verb(actions, "disarm", "clear all alarms", _maintenance("alarm_disarm"), *common)
+
+
+def _add_snapshot_verbs(verbs: Any) -> None:
+    text = "Back up a cluster, and make a new one from a backup."
+    snapshot = verbs.add_parser("snapshot", help="save, check and restore backups", description=text)
+    actions = snapshot.add_subparsers(title="verbs", metavar="VERB", required=True)
+    file = _parent("file", metavar="FILE", help="the backup")
+    _verb(actions, "save", "write a backup to a new file", _snapshot("save"), file, _ENDPOINT, _DATA, _JSON)
+    _verb(actions, "status", "verify a backup and say what it holds", _snapshot("status"), file, _JSON)
+    restore = _verb(
+        actions,
+        "restore",
+        "make the data folder of one member of a new cluster",
+        _snapshot("restore_member"),
+        file,
+        _JSON,
+    )
+    _add_restore_flags(restore)
+
+
+def _add_restore_flags(restore: argparse.ArgumentParser) -> None:
+    from raftkv.cli.flags import FLAGS
+
+    names = ("name", "data-dir", "initial-cluster", "initial-cluster-token", "initial-advertise-peer-urls")
+    for flag in FLAGS:
+        if flag.name in names:
+            text = f"{flag.help} (default: {flag.default})"
+            restore.add_argument(f"--{flag.name}", dest=flag.field, metavar="VALUE", default=None, help=text)
+    bump = "revisions to add, so that clients notice that some were lost; needs --mark-compacted"
+    restore.add_argument("--bump-revision", type=int, default=0, metavar="N", help=bump)
+    compacted = "forbid reads of revisions before the restored one; needs --bump-revision"
+    restore.add_argument("--mark-compacted", action="store_true", help=compacted)
+    skip = "take a file without a SHA-256 at its end: one copied from a member's folder"
+    restore.add_argument("--skip-hash-check", action="store_true", help=skip)
 
 
 def _add_wal(verbs: Any) -> None:
@@ -149,18 +209,56 @@ def _add_history(verbs: Any) -> None:
     check.add_argument("files", nargs="+", metavar="FILE", help="Jepsen log, EDN or JSON lines")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
 def _add_serve(verbs: Any) -> None:
     from raftkv.cli.flags import add_flags
 
     serve = _verb(verbs, "serve", "run one member in the foreground", _serve)
     add_flags(serve)
+
+
+def _add_sim(verbs: Any) -> None:
+    sim = verbs.add_parser(
+        "sim",
+        help="run the node in a simulated world of faults",
+        description="Run the node in a simulated world of faults; a seed is a run that can be replayed.",
+        allow_abbrev=False,
+    )
+    actions = sim.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _add_sim_run(actions)
+    replay = _verb(actions, "replay", "run one seed or script again", _sim("replay"), *_SIM)
+    replay.add_argument("target", nargs="?", metavar="SEED|SCRIPT", help="a seed, or a scenario's file")
+    replay.add_argument(
+        "--record", metavar="FILE", help="replay the record of a live member (raftkv serve --record-core)"
+    )
+    replay.add_argument("--html", metavar="FILE", help="draw the run: a page that needs nothing else")
+    shrink = _verb(actions, "shrink", "make a failing seed a short script", _sim("shrink"), *_SIM)
+    shrink.add_argument("target", metavar="SEED|SCRIPT", help="a seed that fails, or a scenario's file")
+    shrink.add_argument("-o", dest="output", metavar="FILE", help="where to write the script")
+    shrink.add_argument(
+        "--runs", type=_positive, default=600, metavar="N", help="runs to spend (default: 600)"
+    )
+    shrink.add_argument("--time", default="5m", metavar="T", help="time to spend (default: 5m)")
+
+
+def _add_sim_run(actions: Any) -> None:
+    campaign = _verb(actions, "run", "run many seeds", _sim("run"), *_SIM)
+    campaign.add_argument(
+        "--seeds",
+        metavar="A..B",
+        help="seeds from A to before B (default: 0..100, or all that --time allows)",
+    )
+    campaign.add_argument("--time", metavar="T", help="begin no seed after this time: 60s, 5m, 1h")
+    campaign.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="processes to use (default: 1)"
+    )
+    campaign.add_argument("--dask", metavar="ADDRESS", help="use the Dask cluster of this scheduler instead")
+    campaign.add_argument("--keep-going", action="store_true", help="go on after a failure")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def _cluster(verb: str) -> Run:
@@ -177,6 +275,44 @@ def _keys(verb: str) -> Run:
         from raftkv.cli import keys
 
         return keys.run(verb, arguments)
+
+    return run
+
+
+def _sim(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import sim
+
+        return sim.run(verb, arguments)
+
+    return run
+
+
+def _maintenance(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import maintenance
+
+        actions: dict[str, Run] = {
+            "compaction": maintenance.compaction,
+            "defrag": maintenance.defrag,
+            "alarm_list": maintenance.alarm_list,
+            "alarm_disarm": maintenance.alarm_disarm,
+        }
+        return actions[verb](arguments)
+
+    return run
+
+
+def _snapshot(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import snapshot
+
+        actions: dict[str, Run] = {
+            "save": snapshot.save,
+            "status": snapshot.status,
+            "restore_member": snapshot.restore_member,
+        }
+        return actions[verb](arguments)
 
     return run
 
