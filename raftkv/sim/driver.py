@@ -28,6 +28,8 @@ class Driver:
         self._world = world
         self._active = 0
         self._active_since = 0.0
+        self._counting = True
+        self._down: dict[int, None] = {}
         self.fault_seconds = 0.0
         self.sessions: dict[str, Session] = {}
         self._verbs: dict[str, Callable[[Fault], None]] = {
@@ -82,7 +84,22 @@ class Driver:
     def _ended(self) -> None:
         self._active -= 1
         if self._active == 0:
+            self._count()
+
+    def _count(self) -> None:
+        if self._counting:
             self.fault_seconds += self._world.loop.now - self._active_since
+
+    def stop_counting(self) -> None:
+        """Take note that the safety phase is over: ``fault_seconds`` is how long a fault was active in it."""
+        if self._active:
+            self._count()
+        self._counting = False
+
+    def _goes_down(self, member: Member) -> None:
+        if member.number not in self._down:
+            self._down[member.number] = None
+            self._began()
 
     def _member(self, fault: Fault) -> Member:
         number = member_number(fault.words[0])
@@ -95,18 +112,19 @@ class Driver:
     def _crash(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
-            self._began()
+            self._goes_down(member)
         self._world.crash(member, fault.words[1])
 
     def _kill(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
-            self._began()
+            self._goes_down(member)
         self._world.crash(member, "")
 
     def _start(self, fault: Fault) -> None:
         member = self._member(fault)
-        if member.running is None and self._active:
+        if member.number in self._down:
+            del self._down[member.number]
             self._ended()
         self._world.start(member)
 
@@ -161,6 +179,7 @@ class Driver:
     def _disk_error(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
+            self._goes_down(member)  # at its next sync
             member.disk.fail_next("sync", StorageError(f"{LOG}: sync failed: Input/output error"))
 
     def _rot(self, fault: Fault) -> None:
