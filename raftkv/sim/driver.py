@@ -32,6 +32,7 @@ class Driver:
         self._down: dict[int, None] = {}
         self.fault_seconds = 0.0
         self.sessions: dict[str, Session] = {}
+        self.serving: Callable[[], list[Member]] | None = None
         self._verbs: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash,
             "kill": self._kill,
@@ -268,12 +269,17 @@ class Driver:
     # ---------------------------------------------------------------- clients
 
     async def client(self, name: str, operations: list[Operation]) -> None:
-        """Ask one thing after the other, each not before its time."""
+        """Ask one thing after the other, each not before its time.
+
+        After the healing only the members that ``serving`` names are asked: a removed one, say, may be up and
+        answer nothing, and what a client still has to ask of it would take its patience each time.
+        """
         loop = self._world.loop
         session = self.new_session(name)
         for operation in operations:
             await asyncio.sleep(max(0.0, operation.at - loop.now))
-            await self.request(session, operation)
+            if self.serving is None or operation.via in [member.name for member in self.serving()]:
+                await self.request(session, operation)
 
     def new_session(self, name: str) -> Session:
         """Begin a client."""

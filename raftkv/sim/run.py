@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from raftkv.errors import RaftKvError
 from raftkv.raft import Role, make_core
 from raftkv.raft.quorum import is_majority
 from raftkv.sim import checks
@@ -100,6 +101,8 @@ def _play(scenario: Scenario, make: CoreFactory, listener: Told | None, watcher:
     try:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(run.play())
+    except (Deadlock, Livelock) as error:  # raised by the loop itself: no task sees it
+        run.fail("progress", str(error), loop.now)
     finally:
         run.bury()
         asyncio.set_event_loop(None)
@@ -131,13 +134,16 @@ class _Run:
             self._stop_if_broken()
             self._heal()
             await self._liveness_phase()
+            self._stop_if_broken()
             self._final_checks()
         except Broken as broken:
-            self.result.check, self.result.detail = broken.check, broken.detail
-            self.result.failed_at = self.loop.now if broken.at is None else broken.at
-        except (Deadlock, Livelock) as error:
-            self.result.check, self.result.detail = "progress", str(error)
-            self.result.failed_at = self.loop.now
+            self.fail(broken.check, broken.detail, self.loop.now if broken.at is None else broken.at)
+        else:
+            self._sum_up()
+
+    def fail(self, check: str, detail: str, at: float) -> None:
+        """End the run with a check that failed."""
+        self.result.check, self.result.detail, self.result.failed_at = check, detail, at
         self._sum_up()
 
     async def _safety_phase(self) -> None:
@@ -167,6 +173,11 @@ class _Run:
     def _stop_if_broken(self) -> None:
         if self.world.broken:
             raise self.world.broken[0]
+        for owner, context in self.loop.failures:
+            error = context.get("exception")
+            if not isinstance(error, RaftKvError):
+                whose = owner.name if owner is not None else "the world"
+                raise Broken("callback", f"{whose}: {context['message']}: {type(error).__name__}: {error}")
         for owner, context in self.loop.failures:
             who = owner.name if owner is not None else "the world"
             raise Broken("loose end", f"{who}: {context.get('message')}: {context.get('exception')!r}")
@@ -217,6 +228,7 @@ class _Run:
     async def _liveness_phase(self) -> None:
         """Wait until the core agrees and serves; then let the clients end."""
         deadline = self.loop.now + LIVENESS_SECONDS
+        self.driver.serving = lambda: self.core
         while not self._agrees():
             self._stop_if_broken()
             if self.loop.now > deadline:
