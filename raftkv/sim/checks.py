@@ -20,6 +20,9 @@ from raftkv.raft.partial_log import PartialLog
 
 MAX_CHECK_STEPS = 2_000_000
 
+MAX_HELD = 5_500
+"""Entries that a log may hold beyond three snapshots' worth: the tail kept for slow followers, and a batch."""
+
 
 class TimedObserver(Observer):
     """Holds every step against the rules; ``seconds`` is what that took."""
@@ -104,7 +107,7 @@ def bounded(node: Node, snapshot_count: int) -> str | None:
     """Say what has grown without bound; None if nothing has."""
     status = node.status()
     held = status.log.last_index - status.log.first_index + 1
-    most = 3 * snapshot_count + 5_500
+    most = 3 * snapshot_count + MAX_HELD
     if held > most:
         return f"{held} entries are held, at most {most} are to be"
     if node.waiting > 10_000:

@@ -28,8 +28,11 @@ class Driver:
         self._world = world
         self._active = 0
         self._active_since = 0.0
+        self._counting = True
+        self._down: dict[int, None] = {}
         self.fault_seconds = 0.0
         self.sessions: dict[str, Session] = {}
+        self.serving: Callable[[], list[Member]] | None = None
         self._verbs: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash,
             "kill": self._kill,
@@ -82,7 +85,22 @@ class Driver:
     def _ended(self) -> None:
         self._active -= 1
         if self._active == 0:
+            self._count()
+
+    def _count(self) -> None:
+        if self._counting:
             self.fault_seconds += self._world.loop.now - self._active_since
+
+    def stop_counting(self) -> None:
+        """Take note that the safety phase is over: ``fault_seconds`` is how long a fault was active in it."""
+        if self._active:
+            self._count()
+        self._counting = False
+
+    def _goes_down(self, member: Member) -> None:
+        if member.number not in self._down:
+            self._down[member.number] = None
+            self._began()
 
     def _member(self, fault: Fault) -> Member:
         number = member_number(fault.words[0])
@@ -95,18 +113,19 @@ class Driver:
     def _crash(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
-            self._began()
+            self._goes_down(member)
         self._world.crash(member, fault.words[1])
 
     def _kill(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
-            self._began()
+            self._goes_down(member)
         self._world.crash(member, "")
 
     def _start(self, fault: Fault) -> None:
         member = self._member(fault)
-        if member.running is None and self._active:
+        if member.number in self._down:
+            del self._down[member.number]
             self._ended()
         self._world.start(member)
 
@@ -165,6 +184,7 @@ class Driver:
     def _disk_error(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
+            self._goes_down(member)  # at its next sync
             member.disk.fail_next("sync", StorageError(f"{LOG}: sync failed: Input/output error"))
 
     def _rot(self, fault: Fault) -> None:
@@ -253,12 +273,17 @@ class Driver:
     # ---------------------------------------------------------------- clients
 
     async def client(self, name: str, operations: list[Operation]) -> None:
-        """Ask one thing after the other, each not before its time."""
+        """Ask one thing after the other, each not before its time.
+
+        After the healing only the members that ``serving`` names are asked: a removed one, say, may be up and
+        answer nothing, and what a client still has to ask of it would take its patience each time.
+        """
         loop = self._world.loop
         session = self.new_session(name)
         for operation in operations:
             await asyncio.sleep(max(0.0, operation.at - loop.now))
-            await self.request(session, operation)
+            if self.serving is None or operation.via in [member.name for member in self.serving()]:
+                await self.request(session, operation)
 
     def new_session(self, name: str) -> Session:
         """Begin a client."""
