@@ -4,6 +4,7 @@ The rules of Raft are checked at every step, by the observer; these are about th
 told, what is durable, and whether all members have the same content.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 
 from raftkv.checkers.history import Operation, Outcome
@@ -13,9 +14,27 @@ from raftkv.checkers.verdict import Validity
 from raftkv.mvcc.machine import Machine
 from raftkv.node.node import Node
 from raftkv.raft import Entry, EntryKind, decode_configuration
+from raftkv.raft.invariants import Observer
+from raftkv.raft.ledger import Step
 from raftkv.raft.partial_log import PartialLog
 
 MAX_CHECK_STEPS = 2_000_000
+
+
+class TimedObserver(Observer):
+    """Holds every step against the rules; ``seconds`` is what that took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    def observe(self, step: Step) -> None:
+        """See ``Observer``."""
+        begun = time.perf_counter()
+        try:
+            super().observe(step)
+        finally:
+            self.seconds += time.perf_counter() - begun
 
 
 class Replay:

@@ -55,6 +55,8 @@ class SimNetwork:
         self.conditions = CALM
         self.serve: Serve = _nobody_serves
         self.counts: Counter[str] = Counter()
+        self.on_send: list[Callable[[Message], None]] = []
+        self.on_arrival: list[Callable[[Message], None]] = []
         self._loop = loop
         self._random = random
         self._witness = witness
@@ -85,6 +87,8 @@ class SimNetwork:
         """Send a message; the conditions decide when and whether it arrives."""
         link = (source, message.target)
         self.counts["sent"] += 1
+        for listener in self.on_send:
+            listener(message)
         if message.target not in self._peers.get(source, ()) and not self._may_answer(link):
             self.counts["to no peer"] += 1
             return
@@ -104,6 +108,11 @@ class SimNetwork:
     def _may_answer(self, link: Link) -> bool:
         """Whether the target was heard a moment ago: an answer needs no address of its own."""
         return self._loop.now - self._last_arrival.get(link[::-1], -1.0) < ANSWER_SECONDS
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether any link is cut."""
+        return bool(self._cut)
 
     def is_cut(self, link: Link) -> bool:
         """Whether nothing passes a link."""
@@ -167,7 +176,10 @@ class SimNetwork:
             return
         self.counts["arrived"] += 1
         self._witness(*link, frame)
-        receiver.receive(decode_message(frame))
+        message = decode_message(frame)
+        for listener in self.on_arrival:
+            listener(message)
+        receiver.receive(message)
 
     def _lose(self, link: Link) -> None:
         """Drop a message, and tell its sender once an outage."""

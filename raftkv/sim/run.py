@@ -7,19 +7,23 @@ the core has to elect, agree and serve within a bound: what works only when ever
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from raftkv.raft import Role, make_core
 from raftkv.raft.quorum import is_majority
 from raftkv.sim import checks
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import Deadlock, Livelock, SimLoop, bury
+from raftkv.sim.marks import Coverage
 from raftkv.sim.members import CoreFactory, Member
 from raftkv.sim.network import CALM
 from raftkv.sim.scenario import SAFETY_END, Operation, Scenario, member_number
 from raftkv.sim.world import Broken, Told, World
+
+T = TypeVar("T")
 
 LIVENESS_SECONDS = 20.0
 """How long the healed core may take to elect, catch up, install what is missing and serve."""
@@ -29,11 +33,15 @@ POLL_SECONDS = 0.05
 
 @dataclass(slots=True)
 class Result:
-    """What came of a run. ``check``: the first check that failed, "" = none; ``detail``: what it saw."""
+    """What came of a run. ``check``: the first check that failed, "" = none; ``detail``: what it saw.
+
+    ``failed_at``: when it failed; all times in seconds on the simulated clock, but for ``seconds``.
+    """
 
     seed: int
     check: str = ""
     detail: str = ""
+    failed_at: float = 0.0
     digest: str = ""
     seconds: float = 0.0
     simulated: float = 0.0
@@ -42,6 +50,7 @@ class Result:
     fault_seconds: float = 0.0
     marks: dict[str, int] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
+    coverage: dict[str, int] = field(default_factory=dict)
     check_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -79,6 +88,7 @@ class _Run:
         self.world = World(scenario, loop, make)
         self.driver = Driver(self.world)
         self.driver.check(scenario.faults)
+        self.coverage = Coverage(self.world)
         self.result = Result(scenario.seed)
         self._healed: list[Member] = []
 
@@ -98,8 +108,10 @@ class _Run:
             self._final_checks()
         except Broken as broken:
             self.result.check, self.result.detail = broken.check, broken.detail
+            self.result.failed_at = self.loop.now if broken.at is None else broken.at
         except (Deadlock, Livelock) as error:
             self.result.check, self.result.detail = "progress", str(error)
+            self.result.failed_at = self.loop.now
         self._sum_up()
 
     async def _safety_phase(self) -> None:
@@ -245,26 +257,29 @@ class _Run:
         self._timed("replay", replay.run)
         nodes = {member.name: member.node for member in self.core if member.node is not None}
         count = int(self.scenario.options.get("snapshot-count", "100000"))
-        self._demand("linearizability", checks.linearizability(history))
-        self._demand("durability", checks.durability(history, replay))
-        self._demand("equal content", checks.equal_content(nodes, replay))
+        self._demand("linearizability", lambda: checks.linearizability(history))
+        self._demand("durability", lambda: checks.durability(history, replay))
+        self._demand("equal content", lambda: checks.equal_content(nodes, replay))
         for node in nodes.values():
-            self._demand("bounds", checks.bounded(node, count))
+            self._demand("bounds", partial(checks.bounded, node, count))
 
-    def _timed(self, name: str, work: Any) -> Any:
+    def _timed(self, name: str, work: Callable[[], T]) -> T:
         begun = time.perf_counter()
         found = work()
-        self.result.check_seconds[name] = time.perf_counter() - begun
+        spent = self.result.check_seconds
+        spent[name] = spent.get(name, 0.0) + time.perf_counter() - begun
         return found
 
-    def _demand(self, check: str, found: str | None) -> None:
-        if found is not None:
+    def _demand(self, check: str, work: Callable[[], str | None]) -> None:
+        if (found := self._timed(check, work)) is not None:
             raise Broken(check, found)
 
     # ---------------------------------------------------------------- the end
 
     def _sum_up(self) -> None:
         history = [one for session in self.driver.sessions.values() for one in session.history]
+        for member in self.world.members.values():
+            self.coverage.look_at_disk(member)
         result = self.result
         result.operations = len(history)
         result.completed = sum(one.returned is not None for one in history)
@@ -273,6 +288,8 @@ class _Run:
         result.fault_seconds = self.driver.fault_seconds
         result.marks = dict(sorted(self.world.marks.items()))
         result.messages = dict(sorted(self.world.network.counts.items()))
+        result.coverage = dict(sorted(self.coverage.counts.items()))
+        result.check_seconds["rules"] = self.world.observer.seconds
 
     def bury(self) -> None:
         """End what still runs, so that nothing of it is left and no ``finally`` block does anything."""

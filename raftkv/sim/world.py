@@ -15,7 +15,8 @@ from raftkv.errors import PeerUnavailable, RaftKvError
 from raftkv.node.config import Config
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
-from raftkv.raft.invariants import Observer
+from raftkv.raft.invariants import RuleViolated
+from raftkv.sim.checks import TimedObserver
 from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.members import Assembly, CoreFactory, Member, Running, is_expected, peer_url, reasons
@@ -36,10 +37,11 @@ CLIENT_SECONDS = 0.0005
 
 
 class Broken(Exception):
-    """A check failed. ``check`` is its name, ``detail`` what was seen."""
+    """A check failed. ``check`` is its name, ``detail`` what was seen, ``at`` when (None: now)."""
 
-    def __init__(self, check: str, detail: str) -> None:
+    def __init__(self, check: str, detail: str, at: float | None = None) -> None:
         super().__init__(f"{check}: {detail}")
+        self.at = at
         self.check = check
         self.detail = detail
 
@@ -57,12 +59,13 @@ class World:
         self.network = SimNetwork(loop, Random(f"{scenario.seed}:delays"), self._witness)
         self.network.conditions = scenario.network
         self.network.serve = self._serve_snapshot
-        self.observer = Observer()
+        self.observer = TimedObserver()
         self.members: dict[int, Member] = {}
         self.marks: Counter[str] = Counter()
         self.broken: list[Broken] = []
         self.graveyard: list[Incarnation] = []
         self.listeners: list[Told] = []
+        self.on_down: list[Callable[[Member], None]] = []
         self._digest = blake2b(digest_size=16)
         self.random = Random(f"{scenario.seed}:world")
         self._disk_random = Random(f"{scenario.seed}:disks")
@@ -82,7 +85,7 @@ class World:
 
     def fail(self, check: str, detail: str) -> None:
         """Take note that a check failed."""
-        self.broken.append(Broken(check, detail))
+        self.broken.append(Broken(check, detail, self.loop.now))
 
     # ---------------------------------------------------------------- members
 
@@ -116,6 +119,7 @@ class World:
         if member.running is None:
             return
         self.note(f"crash {member.name} {outcome}")
+        self._going_down(member)
         disk = member.disk
         disk.crash()
         self._bury(member)
@@ -124,6 +128,10 @@ class World:
         else:
             member.disk = disk.kill()
         self._set_disk(member)
+
+    def _going_down(self, member: Member) -> None:
+        for listener in self.on_down:
+            listener(member)
 
     def _bury(self, member: Member) -> None:
         running, member.running = member.running, None
@@ -147,7 +155,8 @@ class World:
         self.note(f"end {member.name} {[type(one).__name__ for one in found]}")
         for one in found:
             if not is_expected(one):
-                self.fail("member stopped", f"{member.name}: {type(one).__name__}: {one}")
+                self.fail(check_of(one), f"{member.name}: {type(one).__name__}: {one}")
+        self._going_down(member)
         self._bury(member)
         # What was written is still there; the process is not.
         member.disk = member.disk.kill()
@@ -251,6 +260,17 @@ class World:
         self.marks[type(event).__name__] += 1
         for listener in self.listeners:
             listener(self.loop.now, member.name, event)
+
+
+def check_of(error: BaseException) -> str:
+    """Return the name of the check that an unexpected end of a member fails, the same for the same bug."""
+    if isinstance(error, RuleViolated):
+        return f"rule {error.violation.rule.name}"
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" in {place.tb_frame.f_code.co_qualname}" if place is not None else ""
+    return f"{type(error).__name__}{where}"
 
 
 async def _serve(kv: Any, message: Any) -> Any:
