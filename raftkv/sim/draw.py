@@ -262,8 +262,10 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
 def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tuple[str, ...]:
     key = random.choice(keys)
     chance = random.random()
-    if chance < 0.35:
+    if chance < 0.31:
         return ("get", key)
+    if chance < 0.35:
+        return ("past", key)
     if style == "register":
         return ("cas", key, value) if chance < 0.75 else ("put", key, value)
     if chance < 0.6:

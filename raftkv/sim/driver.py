@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from raftkv.checkers.history import Outcome
-from raftkv.errors import ConfigError, RaftKvError, StorageError
+from raftkv.errors import ChangeRefused, ConfigError, LeaderMoving, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.membership import MemberInfo
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
@@ -14,8 +13,14 @@ from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, 
 from raftkv.sim.world import World
 from raftkv.workloads.kv import Session
 
-CLIENT_PATIENCE = 3.0
-"""Seconds after which a client gives a request up."""
+CLIENT_PATIENCE = (3.0, 3.0, 12.0)
+"""Seconds after which a client gives a request up, by turns: some wait until they are told something."""
+
+CHANGE_SECONDS = 3.0
+"""How long an operator tries to carry a change of the members through."""
+
+CHANGE_EVERY = 0.05
+"""Seconds between two attempts."""
 
 MIN_ROTTEN_BYTES = 4096
 """A shorter file is left alone: damage to what was written last can't be told from a torn write."""
@@ -29,6 +34,8 @@ class Driver:
         self._active = 0
         self._active_since = 0.0
         self.fault_seconds = 0.0
+        self.healed_at: float | None = None
+        self._changes: dict[asyncio.Task[None], None] = {}
         self.sessions: dict[str, Session] = {}
         self._verbs: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash,
@@ -220,9 +227,7 @@ class Driver:
 
     def _remove(self, fault: Fault) -> None:
         """Remove a member, unless what is left could not survive the members that are gone."""
-        number = member_number(fault.words[0])
-        if self._survives(tuple(one for one in self._world.voters() if one != number)):
-            self._change(ChangeKind.REMOVE, number)
+        self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
 
     def _survives(self, voters: tuple[int, ...], *, without: int = 0) -> bool:
         """Whether a majority of ``voters`` has a whole disk, also if ``without`` had not."""
@@ -230,12 +235,37 @@ class Driver:
         sound = [one for one in voters if not (members[one].gone or members[one].rotten or one == without)]
         return is_majority(voters, sound)
 
+    def _may_go_on(self, until: float) -> bool:
+        return self._world.loop.now < until and self.healed_at is None
+
+    def _may_change(self, kind: ChangeKind, number: int) -> bool:
+        left = tuple(one for one in self._world.voters() if one != number)
+        return kind is not ChangeKind.REMOVE or self._survives(left)
+
     def _change(self, kind: ChangeKind, number: int) -> None:
+        task = asyncio.create_task(self._carry_through(kind, number))
+        self._changes[task] = None
+        task.add_done_callback(self._changes.pop)
+
+    async def _carry_through(self, kind: ChangeKind, number: int) -> None:
+        """Ask whoever leads for a change, and again while it is refused, as an operator would."""
         info = MemberInfo(number, "", (peer_url(number),), (), is_learner=kind is ChangeKind.ADD_LEARNER)
-        for member in self._world.members.values():
-            node = member.node
-            if node is not None and node.status().role is Role.LEADER:
-                self._world.run_in(member, partial(node.change_members, kind, info), "change")
+        until = self._world.loop.now + CHANGE_SECONDS
+        while self._may_go_on(until) and self._may_change(kind, number):
+            leaders = [member for member in self._world.members.values() if leads(member)]
+            for member in leaders:
+                node = member.node
+                if node is None or not self._may_go_on(until):
+                    continue
+                try:
+                    await self._world.ask_node(member, node.change_members(kind, info))
+                except (ChangeRefused, NotLeader, LeaderMoving):
+                    continue
+                except RaftKvError:
+                    return  # nobody knows whether it was done
+                else:
+                    return
+            await asyncio.sleep(CHANGE_EVERY)
 
     # ---------------------------------------------------------------- clients
 
@@ -245,7 +275,14 @@ class Driver:
         session = self.new_session(name)
         for operation in operations:
             await asyncio.sleep(max(0.0, operation.at - loop.now))
-            await self.request(session, operation)
+            if not self._is_too_late(operation):
+                await self.request(session, operation)
+
+    def _is_too_late(self, operation: Operation) -> bool:
+        """Whether the time of a request has passed: after the healing nobody catches up or asks the removed."""
+        if self.healed_at is None:
+            return False
+        return operation.at < self.healed_at or member_number(operation.via) in self._world.removed()
 
     def new_session(self, name: str) -> Session:
         """Begin a client."""
@@ -259,8 +296,9 @@ class Driver:
         if member is None:
             return False
         begun = self._world.loop.now
+        patience = CLIENT_PATIENCE[int(operation.client[1:]) % len(CLIENT_PATIENCE)]
         try:
-            async with asyncio.timeout(CLIENT_PATIENCE):
+            async with asyncio.timeout(patience):
                 outcome = await session.run(operation.words, lambda message: self._world.ask(member, message))
         except TimeoutError:
             session.give_up(operation.words, begun)
@@ -268,3 +306,8 @@ class Driver:
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
         return outcome is Outcome.OK
+
+
+def leads(member: Member) -> bool:
+    """Whether a member takes itself for the leader."""
+    return member.node is not None and member.node.status().role is Role.LEADER

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from raftkv.raft import Role, make_core
 from raftkv.raft.quorum import is_majority
 from raftkv.sim import checks
+from raftkv.sim.disk import SimDisk
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import Deadlock, Livelock, SimLoop, bury
 from raftkv.sim.marks import Coverage
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 LIVENESS_SECONDS = 20.0
 """How long the healed core may take to elect, catch up, install what is missing and serve."""
+
+CALM_SECONDS = 4.0
+"""How long leader and term have to stay, at the end: twice the longest election time-out."""
 
 POLL_SECONDS = 0.05
 
@@ -89,8 +93,13 @@ class _Run:
         self.driver = Driver(self.world)
         self.driver.check(scenario.faults)
         self.coverage = Coverage(self.world)
+        self.snapshots = checks.SnapshotWitness(self._disk_of)
+        self.world.listeners.append(self.snapshots.take)
         self.result = Result(scenario.seed)
         self._healed: list[Member] = []
+
+    def _disk_of(self, name: str) -> SimDisk:
+        return self.world.members[member_number(name)].disk
 
     @property
     def core(self) -> list[Member]:
@@ -140,6 +149,9 @@ class _Run:
     def _stop_if_broken(self) -> None:
         if self.world.broken:
             raise self.world.broken[0]
+        for member in self.world.members.values():
+            if member.node is not None and (found := checks.leads_though_removed(member.node)):
+                raise Broken("removed leader", f"{member.name} {found}")
         for owner, context in self.loop.failures:
             who = owner.name if owner is not None else "the world"
             raise Broken("loose end", f"{who}: {context.get('message')}: {context.get('exception')!r}")
@@ -150,11 +162,14 @@ class _Run:
         """Heal a core that can go on, and end all others for good."""
         world = self.world
         world.note("heal")
+        self.driver.healed_at = self.loop.now
         self._healed = self._choose_core()
         world.network.mend_all()
         world.network.conditions = CALM
         for member in world.members.values():
             if member not in self._healed:
+                if member.running is not None and member.number in self.world.removed():
+                    continue  # nobody has switched it off, and it must not disturb
                 world.crash(member, "all")
                 member.gone = member.gone or "left to rot"
                 continue
@@ -200,6 +215,19 @@ class _Run:
             if self.loop.now > deadline + 2 * LIVENESS_SECONDS:
                 raise Broken("liveness", self._why_not())
             await asyncio.sleep(POLL_SECONDS)
+        await self._stays_calm()
+
+    async def _stays_calm(self) -> None:
+        """See that nobody disturbs a leader that all of a healed core follow."""
+        before = self._leadership()
+        await asyncio.sleep(CALM_SECONDS)
+        self._stop_if_broken()
+        if (after := self._leadership()) != before:
+            raise Broken("disruption", f"leader and term {before} became {after} without a fault")
+
+    def _leadership(self) -> list[tuple[int, int]]:
+        states = [member.node.status() for member in self.core if member.node is not None]
+        return [(state.leader, state.term) for state in states]
 
     async def _in_time(self, work: Awaitable[Any], what: str) -> None:
         try:
@@ -253,12 +281,16 @@ class _Run:
 
     def _final_checks(self) -> None:
         history = [one for session in self.driver.sessions.values() for one in session.history]
-        replay = checks.Replay(self.world.observer.ledger.committed)
-        self._timed("replay", replay.run)
+        ledger = self.world.observer.ledger
+        replay = checks.Replay(ledger.committed, ledger.configuration_at)
+        self._timed("replay", lambda: replay.run(self.snapshots.taken))
+        past = [one for session in self.driver.sessions.values() for one in session.past]
         nodes = {member.name: member.node for member in self.core if member.node is not None}
         count = int(self.scenario.options.get("snapshot-count", "100000"))
         self._demand("linearizability", lambda: checks.linearizability(history))
         self._demand("durability", lambda: checks.durability(history, replay))
+        self._demand("past reads", lambda: checks.past_reads(past, replay))
+        self._demand("snapshot content", lambda: self.snapshots.compare(replay.snapshots))
         self._demand("equal content", lambda: checks.equal_content(nodes, replay))
         for node in nodes.values():
             self._demand("bounds", partial(checks.bounded, node, count))

@@ -11,13 +11,20 @@ from random import Random
 from typing import Any
 
 from raftkv.client.outcome import OutcomeUnknown
-from raftkv.errors import PeerUnavailable, RaftKvError
+from raftkv.errors import (
+    FormatTooNew,
+    PeerProtocolError,
+    PeerUnavailable,
+    RaftKvError,
+    SnapshotDamaged,
+    StorageCorrupt,
+)
 from raftkv.node.config import Config
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
 from raftkv.sim.checks import TimedObserver
-from raftkv.sim.disk import Outcome, SimDisk
+from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.members import Assembly, CoreFactory, Member, Running, is_expected, peer_url, reasons
 from raftkv.sim.network import SimNetwork, SimTransport
@@ -31,6 +38,12 @@ OUTCOMES = {
     "prefix": Outcome.PREFIX,
     "sectors": Outcome.SECTORS,
 }
+
+DAMAGE = (StorageCorrupt, SnapshotDamaged, FormatTooNew, PeerProtocolError)
+"""What a member may end by only when its disk has rotted: it finds what no correct member writes."""
+
+QUICK = 0.1
+"""A change that is not synced takes this share of the quickest sync: others have a turn meanwhile."""
 
 CLIENT_SECONDS = 0.0005
 """How long a request or an answer takes between a client and a member."""
@@ -156,6 +169,8 @@ class World:
         for one in found:
             if not is_expected(one):
                 self.fail(check_of(one), f"{member.name}: {type(one).__name__}: {one}")
+            elif isinstance(one, DAMAGE) and not member.rotten:
+                self.fail("refused start", f"{member.name}, whose disk never rotted: {one}")
         self._going_down(member)
         self._bury(member)
         # What was written is still there; the process is not.
@@ -169,9 +184,9 @@ class World:
         span = speed.longest - speed.shortest
 
         def delay(action: str) -> float:
-            if action != "sync":
-                return 0.0
-            return (speed.shortest + random.random() * span) * member.slowness
+            if action in ("sync", "sync directory"):
+                return (speed.shortest + random.random() * span) * member.slowness
+            return speed.shortest * QUICK if action in CHANGES else 0.0
 
         disk.delay = delay
 
@@ -198,6 +213,11 @@ class World:
         """Return the voters as the committed log has them."""
         ledger = self.observer.ledger
         return ledger.configuration_at(len(ledger.committed)).voters
+
+    def removed(self) -> tuple[int, ...]:
+        """Return who was removed for good, as the committed log has it."""
+        ledger = self.observer.ledger
+        return ledger.configuration_at(len(ledger.committed)).removed
 
     # ---------------------------------------------------------------- clients
 
@@ -244,6 +264,14 @@ class World:
         except OutcomeUnknown as error:
             raise PeerUnavailable(f"member {member} went down") from error
         return chunk
+
+    async def ask_node(self, member: Member, work: Coroutine[Any, Any, Any]) -> Any:
+        """Let a member that is up do something and await its end.
+
+        Raises OutcomeUnknown when the member ends first, and what the work raises.
+        """
+        assert member.running is not None, f"{member.name} is down"
+        return await self._in(member.running, work)
 
     def run_in(self, member: Member, work: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
         """Let a member that is up do something of which nobody awaits the end."""

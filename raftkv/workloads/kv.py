@@ -9,6 +9,7 @@ Its requests are words, so that they can stand in a scenario:
 ``cas K V``           write a key if it is still as this client saw it last
 ``move K L V``        delete K and write L, if K is still as this client saw it last; else read both
 ``scan K...``         read all keys in one txn
+``past K``            read a key at a revision that this client saw some time ago
 ``compact``           forget the history below what this client saw
 ====================  ==================================================================================
 
@@ -16,8 +17,9 @@ A ``Session`` is one client, which does one thing at a time. What it wrote down 
 ``raftkv.checkers``, with the model ``mvcc-kv``.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.mvcc_kv import Kv
@@ -42,6 +44,18 @@ Call = Callable[[Any], Awaitable[Any]]
 """Sends one message of the API to a member and returns the response."""
 
 
+REMEMBERED = 5
+"""How many answers ago the revision was seen that ``past`` reads at."""
+
+
+class PastRead(NamedTuple):
+    """What a read of ``key`` at an older revision brought; None: no such key then."""
+
+    revision: int
+    key: str
+    value: str | None
+
+
 class NotSent(RaftKvError):
     """No connection could be made, so the request certainly had no effect."""
 
@@ -60,11 +74,15 @@ class Session:
         self._now = now
         self._seen: dict[str, int] = {}
         self._revision = 1
+        self._revisions = deque([1], maxlen=REMEMBERED)
+        self.past: list[PastRead] = []
 
     async def run(self, words: tuple[str, ...], call: Call) -> Outcome:
         """Do one request and write down what came of it."""
         if words[0] == "compact":
             return await self._compact(call)
+        if words[0] == "past":
+            return await self._read_past(words[1], call)
         request = self._request(words)
         begun = self._now()
         try:
@@ -80,7 +98,7 @@ class Session:
 
     def give_up(self, words: tuple[str, ...], begun: float) -> None:
         """Write down a request that this client no longer waits for."""
-        if words[0] != "compact":
+        if words[0] not in ("compact", "past"):
             self._write_down(self._request(words), begun, None, Outcome.UNKNOWN)
 
     async def _compact(self, call: Call) -> Outcome:
@@ -89,6 +107,16 @@ class Session:
             await call(CompactionRequest(revision=self._revision))
         except RaftKvError as error:
             return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+        return Outcome.OK
+
+    async def _read_past(self, key: str, call: Call) -> Outcome:
+        """Read at an older revision, and keep what came apart: the model knows the present only."""
+        revision = self._revisions[0]
+        try:
+            response = await call(RangeRequest(key=key.encode(), revision=revision))
+        except RaftKvError as error:
+            return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+        self.past.append(PastRead(revision, key, _kv(response.kvs[0]).value if response.kvs else None))
         return Outcome.OK
 
     def _write_down(self, request: Request, begun: float, output: Any, outcome: Outcome) -> None:
@@ -117,6 +145,7 @@ class Session:
     def _learn(self, request: Request, output: tuple[int, Any]) -> None:
         revision, result = output
         self._revision = max(self._revision, revision)
+        self._revisions.append(self._revision)
         if request[0] != "txn":
             self._learn_one(request, revision, result)
             return
