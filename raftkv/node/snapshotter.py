@@ -198,6 +198,8 @@ class Snapshotter:
     async def _take(self) -> None:
         """Make a snapshot, unless there is one of this place or the log is replaced meanwhile."""
         newest, replacements = self._store.newest, self._store.replacements
+        if self._applied().index == 0:
+            return  # just started: there is nothing a snapshot could stand for yet
         if newest is not None and newest.snapshot.index == self._applied().index:
             return
         dump = await self._dump()
