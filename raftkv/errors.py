@@ -20,11 +20,12 @@
     │   ├── NoSpace
     │   ├── DataDirInUse
     │   ├── DataDirMismatch
+    │   ├── BackupNotSealed
     │   └── FormatTooNew
     ├── PeerProtocolError           a peer sent what no peer of this cluster and version sends
     ├── PeerUnavailable             a peer did not answer a request; later it may
     ├── SnapshotGone                a peer no longer has the snapshot that it offered
-    └── RequestError                a client's fault; the store is unchanged
+    └── RequestError                a client's fault, or an alarm's; the store is unchanged
         └── EmptyKey, KeyNotFound, Compacted ... one class for each of etcd's errors
 
 An own bug is none of these: it is a failed ``assert``, and the node stops. The mapping of an error to
@@ -121,6 +122,10 @@ class DataDirMismatch(StorageError):
     """The data folder belongs to another member or to another cluster."""
 
 
+class BackupNotSealed(StorageError):
+    """A backup file lacks the checksum at its end: it was cut short there, or is no backup but a snapshot."""
+
+
 class FormatTooNew(StorageError):
     """The data folder was written by a newer raftkv; the text names the version needed."""
 
@@ -196,3 +201,11 @@ class Compacted(RequestError):
 
 class FutureRevision(RequestError):
     """The revision wanted is above the current one."""
+
+
+class QuotaExceeded(RequestError):
+    """The data would pass ``--quota-backend-bytes``, or the alarm NOSPACE of some member is raised."""
+
+
+class ClusterCorrupt(RequestError):
+    """The alarm CORRUPT of some member is raised: nothing may be written."""

@@ -41,4 +41,4 @@ class Gateway:
         page = self._pages.routes.get(target.path)
         if page is None:
             return replies.text_error(404, "404 page not found")
-        return await page() if request.method == "GET" else replies.not_allowed(Allow="GET")
+        return await page(target.query) if request.method == "GET" else replies.not_allowed(Allow="GET")

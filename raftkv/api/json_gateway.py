@@ -1,15 +1,15 @@
-"""etcd's JSON gateway: one POST with a request message in JSON, answered by a response message.
+"""etcd's JSON gateway: one POST with a request message in JSON, answered by one or many messages.
 
 Behaviour follows grpc-gateway v1.16 as etcd 3.5.1 runs it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from raftkv.api import replies
+from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, read_body
 from raftkv.api.call_options import requires_leader, timeout_of
 from raftkv.api.status import DEADLINE_EXCEEDED, status_of
@@ -18,7 +18,9 @@ from raftkv.node.node import Node
 from raftkv.schema import json_codec
 from raftkv.schema.json_decode import MAX_PARTS
 from raftkv.schema.messages import (
+    AlarmRequest,
     CompactionRequest,
+    DefragmentRequest,
     DeleteRangeRequest,
     DeleteRangeResponse,
     MemberListRequest,
@@ -26,15 +28,13 @@ from raftkv.schema.messages import (
     RangeRequest,
     RangeResponse,
     ResponseOp,
+    SnapshotRequest,
     StatusRequest,
     TxnRequest,
     TxnResponse,
 )
 from raftkv.service import ClusterService, KvService, MaintenanceService
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
-
-WRITE_SECONDS = 60.0
-"""A client that takes no byte of a long reply for this long is dropped."""
 
 SMALL_RANGE = 16
 """A response of so few pairs is encoded at once."""
@@ -47,25 +47,35 @@ PARTS_PER_OPERATION = 16
 
 
 class Route(NamedTuple):
-    """One call: the class of its request and what answers it."""
+    """One call: the class of its request and what answers it, with one response."""
 
     request: type
     call: Callable[[Any], Awaitable[Any]]
 
 
+class StreamRoute(NamedTuple):
+    """One call that is answered with many responses."""
+
+    request: type
+    call: Callable[[Any], AsyncGenerator[Any, None]]
+
+
 class JsonGateway:
-    """The unary calls under ``/v3/``."""
+    """The calls under ``/v3/``."""
 
     def __init__(self, node: Node) -> None:
         kv, cluster, maintenance = KvService(node), ClusterService(node), MaintenanceService(node)
-        self.routes = {
+        self.routes: dict[str, Route | StreamRoute] = {
             "/v3/kv/range": Route(RangeRequest, kv.range),
             "/v3/kv/put": Route(PutRequest, kv.put),
             "/v3/kv/deleterange": Route(DeleteRangeRequest, kv.delete_range),
             "/v3/kv/txn": Route(TxnRequest, kv.txn),
             "/v3/kv/compaction": Route(CompactionRequest, kv.compact),
             "/v3/cluster/member/list": Route(MemberListRequest, cluster.member_list),
+            "/v3/maintenance/alarm": Route(AlarmRequest, maintenance.alarm),
             "/v3/maintenance/status": Route(StatusRequest, maintenance.status),
+            "/v3/maintenance/defragment": Route(DefragmentRequest, maintenance.defragment),
+            "/v3/maintenance/snapshot": StreamRoute(SnapshotRequest, maintenance.snapshot),
         }
         self._node = node
         self._bodies = BodyBudget()
@@ -74,7 +84,7 @@ class JsonGateway:
         self._body_limit = 2 * self._message_limit
         self._max_parts = max(MAX_PARTS, PARTS_PER_OPERATION * node.config.max_txn_ops)
 
-    async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, route: Route | StreamRoute) -> web.StreamResponse:
         """Answer one call."""
         if request.method != "POST":
             return replies.not_allowed()
@@ -82,6 +92,8 @@ class JsonGateway:
             timeout = timeout_of(request.headers)
             body = await read_body(request, self._body_limit, self._message_limit, self._bodies)
             message: Any = json_codec.decode(route.request, body, self._max_parts)
+            if isinstance(route, StreamRoute):
+                return await self._stream(request, route, message, timeout)
             if requires_leader(request.headers) and not self._node.has_leader:
                 raise NoLeader
             response = await _within(timeout, route.call, message)
@@ -92,6 +104,15 @@ class JsonGateway:
         except BodyTooSlow:
             return replies.bare_error(408, "Request Timeout")
         return await _answer(request, response)
+
+    async def _stream(
+        self, request: web.BaseRequest, route: StreamRoute, message: Any, seconds: float | None
+    ) -> web.StreamResponse:
+        if seconds is not None and seconds < SHORTEST_SECONDS:
+            return streams.refused(DEADLINE_EXCEEDED)
+        if requires_leader(request.headers) and not self._node.has_leader:
+            return streams.refused(status_of(NoLeader()))
+        return await streams.answer_stream(request, route.call(message), seconds)
 
 
 async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], message: Any) -> Any:
@@ -130,15 +151,11 @@ async def _answer(request: web.BaseRequest, response: Any) -> web.StreamResponse
         return replies.message(first)
     reply = replies.message_stream()
     await reply.prepare(request)
-    for chunk in (first, second):
-        await _write(reply, chunk)
-    for chunk in chunks:
-        await _write(reply, chunk)
+    try:
+        for chunk in (first, second):
+            await streams.write_chunk(reply, chunk)
+        for chunk in chunks:
+            await streams.write_chunk(reply, chunk)
+    except streams.ClientGone:
+        streams.drop(request)
     return reply
-
-
-async def _write(reply: web.StreamResponse, chunk: bytes) -> None:
-    async with asyncio.timeout(WRITE_SECONDS):
-        await reply.write(chunk)
-    # a client that reads fast never makes the write wait: let others run all the same
-    await asyncio.sleep(0)

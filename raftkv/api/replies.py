@@ -45,9 +45,9 @@ def error(status: Status) -> web.Response:
     return web.Response(status=status.http, body=body, headers=_JSON)
 
 
-def json(body: bytes) -> web.Response:
+def json(body: bytes, status: int = 200) -> web.Response:
     """Answer with JSON that is no response message."""
-    return web.Response(body=body, headers=_JSON)
+    return web.Response(status=status, body=body, headers=_JSON)
 
 
 def text(body: bytes) -> web.Response:

@@ -32,6 +32,8 @@ _FIXED: dict[type[errors.RaftKvError], Status] = {
     errors.Compacted: Status(11, 400, "etcdserver: mvcc: required revision has been compacted"),
     errors.FutureRevision: Status(11, 400, "etcdserver: mvcc: required revision is a future revision"),
     errors.NoSpace: Status(8, 429, "etcdserver: mvcc: database space exceeded"),
+    errors.QuotaExceeded: Status(8, 429, "etcdserver: mvcc: database space exceeded"),
+    errors.ClusterCorrupt: Status(15, 500, "etcdserver: corrupt cluster"),
     errors.NoLeader: Status(14, 503, "etcdserver: no leader"),
     # etcd declares ResourceExhausted here, but what leaves its server is Unknown
     errors.TooManyRequests: Status(2, 500, "etcdserver: too many requests"),

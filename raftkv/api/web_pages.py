@@ -1,6 +1,8 @@
 """``/version``, ``/health`` and raftkv's own pages."""
 
 import json
+from collections.abc import Sequence
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -10,6 +12,7 @@ from raftkv.api.status import status_of
 from raftkv.errors import RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema.json_codec import quote
+from raftkv.schema.messages import AlarmType
 from raftkv.service.maintenance import ETCD_VERSION
 
 CLUSTER_VERSION = "3.5.0"
@@ -27,7 +30,7 @@ class WebPages:
             "/raftkv/v1/counters": self.counters,
         }
 
-    async def version(self) -> web.Response:
+    async def version(self, query: str) -> web.Response:
         """Tell the etcd version whose API is spoken, the cluster's, and raftkv's own."""
         # the members are known from the log on, and only an elected leader lets it be applied
         decided = bool(self._node.machine.membership.members())
@@ -38,18 +41,24 @@ class WebPages:
         )
         return replies.json(body)
 
-    async def health(self) -> web.Response:
-        """Tell whether this member can serve a linearizable read now."""
-        reason = await self._what_is_wrong()
+    async def health(self, query: str) -> web.Response:
+        """Tell whether this member can serve a linearizable read now and no alarm is raised.
+
+        ``?exclude=NOSPACE`` (repeatable) leaves an alarm out.
+        """
+        reason = await self._what_is_wrong(parse_qs(query.removeprefix("?")).get("exclude", []))
         if not reason:
             return replies.text(b'{"health":"true","reason":""}')
         return replies.text_error(503, f'{{"health":"false","reason":{quote(reason).decode()}}}')
 
-    async def counters(self) -> web.Response:
+    async def counters(self, query: str) -> web.Response:
         """Tell what this member did since it started: batches and fsyncs of its log, indexes, step times."""
         return replies.json(json.dumps(self._node.counters()).encode())
 
-    async def _what_is_wrong(self) -> str:
+    async def _what_is_wrong(self, excluded: Sequence[str]) -> str:
+        for alarm in self._node.machine.alarms.raised():
+            if (name := AlarmType(alarm.alarm).name) not in excluded:
+                return f"ALARM {name}"
         if not self._node.has_leader:
             return "RAFT NO LEADER"
         try:

@@ -1,10 +1,20 @@
 """Entries of the log in short, for people."""
 
+from enum import IntEnum
+
 from raftkv.errors import FormatTooNew, PeerProtocolError
 from raftkv.mvcc.commands import PublishMember, decode_command
 from raftkv.raft import decode_configuration
 from raftkv.raft.types import Entry, EntryKind
-from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.messages import (
+    AlarmAction,
+    AlarmRequest,
+    AlarmType,
+    CompactionRequest,
+    DeleteRangeRequest,
+    PutRequest,
+    TxnRequest,
+)
 
 LONGEST = 60
 """Characters of a key that are shown."""
@@ -48,10 +58,17 @@ def _describe_command(data: bytes) -> str:
             return "txn of {} compares, {} and {} operations".format(*sizes)
         case CompactionRequest():
             return f"compact to revision {request.revision}"
+        case AlarmRequest():
+            action, alarm = _name(AlarmAction, request.action), _name(AlarmType, request.alarm)
+            return f"{action} alarm {alarm} of member {request.memberID:x}"
         case PublishMember():
             return f"member {request.id:x} is {request.name} at {','.join(request.client_urls)}"
         case _:
             return type(request).__name__
+
+
+def _name(names: type[IntEnum], number: int) -> str:
+    return next((one.name.lower() for one in names if one == number), str(number))
 
 
 def _key(key: bytes) -> str:

@@ -44,9 +44,12 @@ FLAGS = (
     Flag("max-txn-ops", "128", "operations allowed in one txn"),
     Flag("max-request-bytes", "1572864", "largest request in bytes"),
     Flag("snapshot-count", "100000", "applied entries after which a snapshot is taken and the log cut"),
+    Flag("quota-backend-bytes", "0", "how large the data may grow; 0: 2 GiB, negative: no limit"),
+    Flag("auto-compaction-mode", "periodic", "periodic (by time) or revision (by number of revisions)"),
+    Flag("auto-compaction-retention", "0", "history kept: hours, a duration (30m), or revisions; 0: all"),
     Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
     Flag("check-rules", "false", "true: hold every step against the rules of Raft; slow, for finding bugs"),
-    Flag("record-core", "none", "a new file for a record of every call of the core; for finding bugs"),
+    Flag("record-core", "(none)", "a new file for a record of every call of the core; for finding bugs"),
     Flag("log-level", "info", "debug, info, warning or error"),
     Flag("log-format", "text", "text or json"),
 )

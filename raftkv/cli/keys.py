@@ -3,22 +3,17 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
+from raftkv.cli.endpoints import client_of, endpoints
 from raftkv.cli.exits import Exit
 from raftkv.cli.output import as_text, print_json, say
 from raftkv.client import OutcomeUnknown, SyncClient
-from raftkv.errors import ConfigError, RequestTimedOut
-from raftkv.local.errors import NoCluster
-from raftkv.local.layout import DEFAULT_PORTS, HOST, default_root, load
+from raftkv.errors import RequestTimedOut
 
 
 def run(verb: str, arguments: argparse.Namespace) -> int:
     """Run one of the verbs of this module."""
-    try:
-        client = SyncClient(_endpoints(arguments))
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    client = client_of(endpoints(arguments))
     key = os.fsencode(arguments.key)
     return _put(client, key, arguments) if verb == "put" else _get(client, key, arguments)
 
@@ -46,15 +41,3 @@ def _get(client: SyncClient, key: bytes, arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.buffer.write(value + b"\n")
     return Exit.NOT_FOUND if value is None else Exit.OK
-
-
-def _endpoints(arguments: argparse.Namespace) -> list[str]:
-    if arguments.endpoint:
-        return list(arguments.endpoint)
-    root = Path(arguments.data) if arguments.data else default_root(os.environ, Path.cwd())
-    try:
-        return [member.client_url for member in load(root).members]
-    except NoCluster:
-        if arguments.data:
-            raise
-        return [f"http://{HOST}:{DEFAULT_PORTS[0]}"]

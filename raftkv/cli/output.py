@@ -40,6 +40,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole}s"
 
 
+def size(count: int) -> str:
+    """Write a number of bytes shortly, in powers of 1000: 512 B, 2.1 kB, 20 kB, 1.5 GB."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    return f"{value:.1f} {units[0]}" if value < 10 and units[0] != "B" else f"{value:.0f} {units[0]}"
+
+
 def as_text(data: bytes) -> dict[str, Any]:
     """Return bytes for JSON: ``{"text": ...}`` if they are UTF-8, else ``{"base64": ...}``."""
     try:

@@ -29,6 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster_verbs(verbs)
     _add_member_verbs(verbs)
     _add_key_verbs(verbs)
+    _add_maintenance_verbs(verbs)
+    _add_snapshot_verbs(verbs)
     _add_wal(verbs)
     _add_history(verbs)
     _add_serve(verbs)
@@ -47,6 +49,14 @@ _DATA = _parent(
     "--data",
     metavar="DIR",
     help="the cluster's folder (default: $RAFTKV_DATA, else .raftkv in the current folder)",
+)
+_ENDPOINT = _parent(
+    "--endpoint",
+    "--endpoints",
+    dest="endpoint",
+    action="append",
+    metavar="URL",
+    help="a member's client URL, may be repeated (default: the local cluster's)",
 )
 _NAME = _parent("name", metavar="NAME", help="a member's name: n1, n2, ...")
 
@@ -93,18 +103,60 @@ def _add_member_verbs(verbs: Any) -> None:
 
 
 def _add_key_verbs(verbs: Any) -> None:
-    endpoint = _parent(
-        "--endpoint",
-        action="append",
-        metavar="URL",
-        help="a member's client URL, may be repeated (default: the local cluster's)",
-    )
-    put = _verb(verbs, "put", "write one key", _keys("put"), endpoint, _DATA, _JSON)
+    put = _verb(verbs, "put", "write one key", _keys("put"), _ENDPOINT, _DATA, _JSON)
     put.add_argument("key", metavar="KEY")
     put.add_argument("value", metavar="VALUE")
-    get = _verb(verbs, "get", "print the value of one key", _keys("get"), endpoint, _DATA, _JSON)
+    get = _verb(verbs, "get", "print the value of one key", _keys("get"), _ENDPOINT, _DATA, _JSON)
     get.add_argument("key", metavar="KEY")
     get.add_argument("--serializable", action="store_true", help="answer from one member, maybe stale")
+
+
+def _add_maintenance_verbs(verbs: Any) -> None:
+    common = (_ENDPOINT, _DATA, _JSON)
+    compaction = _verb(
+        verbs, "compaction", "let history before a revision go", _maintenance("compaction"), *common
+    )
+    compaction.add_argument("revision", metavar="REVISION", type=int)
+    compaction.add_argument("--physical", action="store_true", help="wait until it is gone on that member")
+    _verb(verbs, "defrag", "let members give up room they do not need", _maintenance("defrag"), *common)
+    alarm = verbs.add_parser("alarm", help="list or clear alarms", description="List or clear alarms.")
+    actions = alarm.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _verb(actions, "list", "list the alarms that are raised", _maintenance("alarm_list"), *common)
+    _verb(actions, "disarm", "clear all alarms", _maintenance("alarm_disarm"), *common)
+
+
+def _add_snapshot_verbs(verbs: Any) -> None:
+    text = "Back up a cluster, and make a new one from a backup."
+    snapshot = verbs.add_parser("snapshot", help="save, check and restore backups", description=text)
+    actions = snapshot.add_subparsers(title="verbs", metavar="VERB", required=True)
+    file = _parent("file", metavar="FILE", help="the backup")
+    _verb(actions, "save", "write a backup to a new file", _snapshot("save"), file, _ENDPOINT, _DATA, _JSON)
+    _verb(actions, "status", "verify a backup and say what it holds", _snapshot("status"), file, _JSON)
+    restore = _verb(
+        actions,
+        "restore",
+        "make the data folder of one member of a new cluster",
+        _snapshot("restore_member"),
+        file,
+        _JSON,
+    )
+    _add_restore_flags(restore)
+
+
+def _add_restore_flags(restore: argparse.ArgumentParser) -> None:
+    from raftkv.cli.flags import FLAGS
+
+    names = ("name", "data-dir", "initial-cluster", "initial-cluster-token", "initial-advertise-peer-urls")
+    for flag in FLAGS:
+        if flag.name in names:
+            text = f"{flag.help} (default: {flag.default})"
+            restore.add_argument(f"--{flag.name}", dest=flag.field, metavar="VALUE", default=None, help=text)
+    bump = "revisions to add, so that clients notice that some were lost; needs --mark-compacted"
+    restore.add_argument("--bump-revision", type=int, default=0, metavar="N", help=bump)
+    compacted = "forbid reads of revisions before the restored one; needs --bump-revision"
+    restore.add_argument("--mark-compacted", action="store_true", help=compacted)
+    skip = "take a file without a SHA-256 at its end: one copied from a member's folder"
+    restore.add_argument("--skip-hash-check", action="store_true", help=skip)
 
 
 def _add_wal(verbs: Any) -> None:
@@ -123,6 +175,8 @@ def _add_wal(verbs: Any) -> None:
         folder,
         _JSON,
     )
+
+
 def _add_history(verbs: Any) -> None:
     history = verbs.add_parser(
         "history",
@@ -179,6 +233,35 @@ def _keys(verb: str) -> Run:
     return run
 
 
+def _maintenance(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import maintenance
+
+        actions: dict[str, Run] = {
+            "compaction": maintenance.compaction,
+            "defrag": maintenance.defrag,
+            "alarm_list": maintenance.alarm_list,
+            "alarm_disarm": maintenance.alarm_disarm,
+        }
+        return actions[verb](arguments)
+
+    return run
+
+
+def _snapshot(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import snapshot
+
+        actions: dict[str, Run] = {
+            "save": snapshot.save,
+            "status": snapshot.status,
+            "restore_member": snapshot.restore_member,
+        }
+        return actions[verb](arguments)
+
+    return run
+
+
 def _wal(verb: str) -> Run:
     def run(arguments: argparse.Namespace) -> int:
         from raftkv.cli import wal
@@ -186,6 +269,8 @@ def _wal(verb: str) -> Run:
         return wal.run(verb, arguments)
 
     return run
+
+
 def _history(arguments: argparse.Namespace) -> int:
     from raftkv.cli import history
 

@@ -17,7 +17,13 @@ from typing import Any, NamedTuple, TypeAlias
 import msgpack
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
-from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.messages import (
+    AlarmRequest,
+    CompactionRequest,
+    DeleteRangeRequest,
+    PutRequest,
+    TxnRequest,
+)
 from raftkv.schema.packed import pack, unpack
 
 FORMAT_VERSION = 1
@@ -38,6 +44,7 @@ class CommandKind(IntEnum):
     DELETE_RANGE = 2
     TXN = 3
     COMPACT = 4
+    ALARM = 5
     PUBLISH_MEMBER = 16
 
 
@@ -50,13 +57,16 @@ class PublishMember:
     client_urls: list[str] = field(default_factory=list)
 
 
-CommandRequest: TypeAlias = PutRequest | DeleteRangeRequest | TxnRequest | CompactionRequest | PublishMember
+CommandRequest: TypeAlias = (
+    PutRequest | DeleteRangeRequest | TxnRequest | CompactionRequest | AlarmRequest | PublishMember
+)
 
 _CLASSES: dict[int, type[CommandRequest]] = {
     CommandKind.PUT: PutRequest,
     CommandKind.DELETE_RANGE: DeleteRangeRequest,
     CommandKind.TXN: TxnRequest,
     CommandKind.COMPACT: CompactionRequest,
+    CommandKind.ALARM: AlarmRequest,
     CommandKind.PUBLISH_MEMBER: PublishMember,
 }
 _KINDS = {cls: int(kind) for kind, cls in _CLASSES.items()}

@@ -1,5 +1,6 @@
 """All that is replicated, by part."""
 
+from raftkv.mvcc.alarms import Alarms
 from raftkv.mvcc.membership import Membership
 from raftkv.mvcc.parts import Part
 from raftkv.mvcc.sessions import Sessions
@@ -16,11 +17,12 @@ class Content:
         self.store = Store()
         self.membership = Membership()
         self.sessions = Sessions()
+        self.alarms = Alarms()
         self.applied_index = 0
 
     def parts(self) -> tuple[Part, ...]:
         """Return every part, in the order in which they are dumped."""
-        return self.store, self.membership, self.sessions
+        return self.store, self.membership, self.sessions, self.alarms
 
     def exchange(self, other: "Content") -> None:
         """Give ``other`` everything held here and take what it holds, in one short step."""

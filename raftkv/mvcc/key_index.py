@@ -109,6 +109,25 @@ class KeyIndex(Generic[V]):
         elif offset == len(block):
             self._last[number] = block[-1]
 
+    def repack(self, start: bytes, blocks: int) -> bytes | None:
+        """Rewrite ``blocks`` neighbouring blocks (at least 2), from that of ``start`` on, as full ones.
+
+        Return where to go on, None at the end; anything may change between two calls.
+        """
+        first = bisect_left(self._last, start)
+        if first == len(self._keys):
+            return None
+        window = slice(first, first + blocks)
+        keys = [key for block in self._keys[window] for key in block]
+        values = [value for block in self._values[window] for value in block]
+        starts = range(0, len(keys), _BLOCK)
+        self._keys[window] = [keys[start : start + _BLOCK] for start in starts]
+        self._values[window] = [values[start : start + _BLOCK] for start in starts]
+        self._last[window] = [block[-1] for block in self._keys[first : first + len(starts)]]
+        last = first + len(starts) - 1
+        # the last of them may be short: the next call begins with it and fills it up
+        return self._keys[last][0] if last + 1 < len(self._keys) else None
+
     def drop_block(self) -> bool:
         """Forget the last block, for freeing a large index bit by bit; return whether there was one."""
         if not self._keys:

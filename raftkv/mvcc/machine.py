@@ -10,18 +10,21 @@ from raftkv.mvcc.digest import digest_of
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.membership import MemberInfo
 from raftkv.schema.messages import (
+    AlarmRequest,
+    AlarmResponse,
     CompactionRequest,
     CompactionResponse,
     DeleteRangeRequest,
     DeleteRangeResponse,
     PutRequest,
     PutResponse,
+    ResponseHeader,
     TxnRequest,
     TxnResponse,
 )
 
 CommandResponse: TypeAlias = (
-    PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse | list[MemberInfo]
+    PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse | AlarmResponse | list[MemberInfo]
 )
 
 
@@ -58,6 +61,7 @@ class Machine(Content):
         return Applied(command.request_id, response, None, duplicate=False)
 
     def _run(self, request: CommandRequest) -> CommandResponse | None:
+        self.alarms.check(request)
         match request:
             case PutRequest():
                 return self.store.put(request)
@@ -67,6 +71,9 @@ class Machine(Content):
                 return self.store.delete_range(request)
             case CompactionRequest():
                 return self.store.compact(request)
+            case AlarmRequest():
+                alarms = self.alarms.apply(request)
+                return AlarmResponse(ResponseHeader(revision=self.store.revision), alarms)
             case PublishMember():
                 self.membership.publish(request)
         return None

@@ -39,6 +39,7 @@ class Store:
 
     ``put``, ``delete_range``, ``txn`` and ``compact`` are called by ``Machine`` when an entry is
     applied, and by nobody else; the rest reads. Responses carry a header with the revision only.
+    ``writes`` counts the puts and txns that this store took here; a loaded one begins at 0.
     """
 
     name: ClassVar[str] = "store"
@@ -46,6 +47,7 @@ class Store:
 
     def __init__(self) -> None:
         self.revision = FIRST_REVISION
+        self.writes = 0
         self.table = VersionTable()
         self._compactor = Compactor(self.table)
         self._loader: StoreLoader | None = None
@@ -62,18 +64,23 @@ class Store:
 
     @property
     def size_bytes(self) -> int:
-        """Estimate of what keys, values and their history take."""
+        """Estimate of the room taken by keys, values and their history, in bytes.
+
+        As that of etcd's file it does not shrink with a compaction, which only makes room inside, but
+        with a defragmentation.
+        """
         return self.table.size_bytes
 
     @property
     def size_in_use_bytes(self) -> int:
-        """The same as ``size_bytes``: memory has no free pages inside."""
-        return self.table.size_bytes
+        """The part of ``size_bytes`` that holds something."""
+        return self.table.size_in_use_bytes
 
     def put(self, request: PutRequest) -> PutResponse:
         """Write one key; raises LeaseNotFound, KeyNotFound."""
         writer = RevisionWriter(self.table, self.revision)
         response = writer.put(request)
+        self.writes += 1
         self.revision = writer.revision
         return response
 
@@ -90,6 +97,7 @@ class Store:
         plan.check(self.table, self._check_revision)
         writer = RevisionWriter(self.table, self.revision)
         response = plan.run(writer)
+        self.writes += 1
         self.revision = writer.revision
         return response
 
@@ -132,6 +140,15 @@ class Store:
         self._compactor.compact(request.revision)
         return CompactionResponse(ResponseHeader(revision=self.revision))
 
+    def bump_revision(self, amount: int) -> None:
+        """Move the revision on by ``amount`` and compact to it: only when a backup is restored.
+
+        Then no client takes what it remembers of revisions that were lost for what is there now: its
+        reads and watches of old revisions are refused. Raises Compacted when the revision is compacted to.
+        """
+        self.revision += amount
+        self.compact(CompactionRequest(self.revision))
+
     def compact_step(self, budget: int) -> bool:
         """Remove what compactions left behind, looking at ``budget`` changes; True = not done yet.
 
@@ -139,6 +156,16 @@ class Store:
         a little before it calls again.
         """
         return self._compactor.step(budget)
+
+    def repack_step(self, start: bytes, blocks: int) -> bytes | None:
+        """Fill up some ``blocks`` blocks of the key index from ``start`` on; b"" at first.
+
+        Return where to go on; None when all is done, and ``size_bytes`` is what is in use then.
+        """
+        place = self.table.entries.repack(start, blocks)
+        if place is None:
+            self.table.forget_peak()
+        return place
 
     def compacted_physically(self) -> int:
         """Return the revision up to which the removal is done here; -1 = never."""

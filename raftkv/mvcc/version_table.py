@@ -59,7 +59,17 @@ class VersionTable:
         self.entries: KeyIndex[Entry] = KeyIndex()
         self.deleted: KeyIndex[None] = KeyIndex()
         self.changes = ChangeLog()
-        self.size_bytes = 0
+        self.size_in_use_bytes = 0
+        self._peak_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """The most that was in use at once since the start or the last ``forget_peak``, in bytes."""
+        return max(self._peak_bytes, self.size_in_use_bytes)
+
+    def forget_peak(self) -> None:
+        """Take what is in use now for all there is."""
+        self._peak_bytes = 0
 
     def live(self, key: bytes) -> Version | None:
         """Return the newest version of ``key`` unless it does not exist now."""
@@ -91,7 +101,7 @@ class VersionTable:
 
     def count_bytes(self, versions: int, content: int) -> None:
         """Add to the size that many versions, whose keys and values have ``content`` bytes together."""
-        self.size_bytes += content + versions * VERSION_OVERHEAD
+        self.size_in_use_bytes += content + versions * VERSION_OVERHEAD
 
     def discard_step(self) -> bool:
         """Forget some more of a table that is not used any more; return True while anything is left."""
@@ -145,7 +155,8 @@ class VersionTable:
 
     def _forget(self, key: bytes, versions: list[Version]) -> None:
         values = sum(len(version[VALUE]) for version in versions)
-        self.size_bytes -= values + len(versions) * (len(key) + VERSION_OVERHEAD)
+        self._peak_bytes = self.size_bytes
+        self.size_in_use_bytes -= values + len(versions) * (len(key) + VERSION_OVERHEAD)
 
 
 def superseded(versions: list[Version], revision: int) -> int:

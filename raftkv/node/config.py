@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raftkv.errors import ConfigError
+from raftkv.node.auto_compaction import policy_of
 
 MAX_ELECTION_TIMEOUT = 50_000
 """Milliseconds; etcd's limit."""
@@ -18,8 +19,18 @@ MAX_ELECTION_TIMEOUT = 50_000
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """A request has to fit, with others, into one frame between members."""
 
+DEFAULT_QUOTA_BYTES = 2 * 1024 * 1024 * 1024
+"""What ``--quota-backend-bytes 0`` stands for."""
+
 NUMBERS = frozenset(
-    {"heartbeat_interval", "election_timeout", "max_request_bytes", "max_txn_ops", "snapshot_count"}
+    {
+        "heartbeat_interval",
+        "election_timeout",
+        "max_request_bytes",
+        "max_txn_ops",
+        "snapshot_count",
+        "quota_backend_bytes",
+    }
 )
 """Fields that hold a whole number."""
 
@@ -50,6 +61,9 @@ class Config:
     max_request_bytes: int = 1_572_864
     max_txn_ops: int = 128
     snapshot_count: int = 100_000
+    quota_backend_bytes: int = 0
+    auto_compaction_mode: str = "periodic"
+    auto_compaction_retention: str = "0"
     lease_reads: bool = False
     check_rules: bool = False
     record_core: str = ""
@@ -65,6 +79,7 @@ class Config:
         self._check_urls()
         self._check_cluster()
         self._check_times()
+        policy_of(self.auto_compaction_mode, self.auto_compaction_retention)
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level {self.log_level!r}: use one of {', '.join(LOG_LEVELS)}")
         if self.log_format not in LOG_FORMATS:
@@ -106,6 +121,11 @@ class Config:
     def data_folder(self) -> str:
         """Where this member keeps its data: ``--data-dir``, by default NAME.raftkv."""
         return self.data_dir or f"{self.name}.raftkv"
+
+    @property
+    def quota_bytes(self) -> int:
+        """How large the data may grow, in bytes; below 0 = no limit."""
+        return self.quota_backend_bytes or DEFAULT_QUOTA_BYTES
 
     @property
     def election_ticks(self) -> int:

@@ -11,7 +11,7 @@ a broken disk must not go on answering.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,9 +31,11 @@ from raftkv.mvcc.commands import PublishMember, encode_command, is_command
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, encode_change
 from raftkv.node.addresses import AddressBook
+from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
 from raftkv.node.installer import Arrived, Installer, needs_file
+from raftkv.node.quota import Quota
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
 from raftkv.node.steps import BUCKETS, Steps
@@ -133,6 +135,7 @@ class Node:
         self._addresses = AddressBook(self.machine.membership.members())
         self._addresses.learn_from(restored.entries)
         self._peers: Mapping[int, Sequence[str]] = {}
+        self.quota = Quota(config.quota_bytes, identity.member_id, self.machine, self.propose)
         self._inbox: list[Message] = []
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
@@ -316,6 +319,8 @@ class Node:
                 tasks.create_task(self._snapshotter.run(), name="snapshotter")
                 tasks.create_task(self._installer.run(), name="installer")
                 tasks.create_task(self._publish(), name="publisher")
+                tasks.create_task(self._watch_quota(), name="quota")
+                tasks.create_task(self._compact_automatically(), name="auto-compaction")
         finally:
             self.stop()
             await self._transport.close()
@@ -633,6 +638,24 @@ class Node:
         """Free what a loader holds, bit by bit: a million keys at once take half a second."""
         self._discarded.append(loader)
         self._compacting.set()
+
+    async def _watch_quota(self) -> None:
+        await self.recovered()
+        with suppress(NodeStopped):
+            await self.quota.watch()
+
+    async def _compact_automatically(self) -> None:
+        config = self.config
+        policy = policy_of(config.auto_compaction_mode, config.auto_compaction_retention)
+        if policy is None:
+            return
+        await self.recovered()
+        await compact_automatically(
+            policy,
+            revision=lambda: self.machine.store.revision,
+            leads=lambda: self._core.status().role is Role.LEADER,
+            propose=self.propose,
+        )
 
     async def _publish(self) -> None:
         """Make this member's name and client URLs known to all, once there is a leader."""

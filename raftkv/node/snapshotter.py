@@ -83,6 +83,7 @@ class Snapshotter:
         self._tail = LogTail(limit, applied().index, newest.size if newest is not None else 0)
         self._due = asyncio.Event()
         self._asked: list[asyncio.Future[None]] = []
+        self._read: list[SnapshotDraft] = []
         self._not_before = 0.0
         self._clean_up_due = True
         self._suspicious = False
@@ -137,7 +138,9 @@ class Snapshotter:
         try:
             yield Backup(draft.file, draft.ref.size)
         finally:
-            await self._store.discard(draft)
+            # not removed here: whoever reads may be cancelled again while it waits for that
+            self._read.append(draft)
+            self.clean_up()
 
     def stop(self) -> None:
         """Tell whoever waits that the member stops."""
@@ -198,9 +201,7 @@ class Snapshotter:
     async def _take(self) -> None:
         """Make a snapshot, unless there is one of this place or the log is replaced meanwhile."""
         newest, replacements = self._store.newest, self._store.replacements
-        if self._applied().index == 0:
-            return  # just started: there is nothing a snapshot could stand for yet
-        if newest is not None and newest.snapshot.index == self._applied().index:
+        if self._applied().index == (newest.snapshot.index if newest is not None else 0):
             return
         dump = await self._dump()
         if self._store.replacements != replacements:
@@ -229,6 +230,8 @@ class Snapshotter:
 
     async def _clean_up(self) -> None:
         """Remove files that don't count, and segments of the log before the oldest that does."""
+        while self._read:
+            await self._store.discard(self._read.pop())
         oldest = self._store.oldest_index
         await self._store.prune(self._offered())
         if oldest:

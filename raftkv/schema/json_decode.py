@@ -26,6 +26,9 @@ MAX_PARTS = 20_000
 OBJECT = "map[string]json.RawMessage"
 LIST = "[]json.RawMessage"
 
+TOP_LEVEL_ENUMS = frozenset({"AlarmType"})
+"""Enums that etcd declares outside a message; errors name an enum with where it is declared."""
+
 RANGES = {
     Kind.INT64: (-(1 << 63), (1 << 63) - 1),
     Kind.UINT64: (0, (1 << 64) - 1),
@@ -228,7 +231,8 @@ def _parse_quoted(text: str) -> Any:
 def _enum_converter(owner: type, spec: FieldSpec) -> Convert:
     assert spec.of is not None
     numbers = {name: member.value for name, member in spec.of.__members__.items()}  # type: ignore[attr-defined]
-    enum_name = f"etcdserverpb.{owner.__name__}.{spec.of.__name__}"
+    inside = "" if spec.of.__name__ in TOP_LEVEL_ENUMS else f"{owner.__name__}."
+    enum_name = f"etcdserverpb.{inside}{spec.of.__name__}"
     low, high = RANGES[Kind.ENUM]
 
     def to_enum(value: Any, depth: int) -> int:

@@ -54,6 +54,22 @@ class CompareTarget(IntEnum):
     LEASE = 4
 
 
+class AlarmType(IntEnum):
+    """What is wrong with a member; NONE asks for all."""
+
+    NONE = 0
+    NOSPACE = 1
+    CORRUPT = 2
+
+
+class AlarmAction(IntEnum):
+    """AlarmRequest.AlarmAction."""
+
+    GET = 0
+    ACTIVATE = 1
+    DEACTIVATE = 2
+
+
 @dataclass(slots=True)
 class KeyValue:
     """mvccpb.KeyValue: one key at one revision."""
@@ -256,3 +272,54 @@ class StatusResponse:
     errors: list[str] = repeated(8, Kind.STRING)
     dbSizeInUse: int = int64(9)
     isLearner: bool = bool_(10)
+
+
+@dataclass(slots=True)
+class AlarmRequest:
+    """List alarms, or raise or clear the alarm of exactly one member (0 is a member too, not all)."""
+
+    action: int = enum(1, AlarmAction)
+    memberID: int = uint64(2)
+    alarm: int = enum(3, AlarmType)
+
+
+@dataclass(slots=True)
+class AlarmMember:
+    """An alarm that is raised."""
+
+    memberID: int = uint64(1)
+    alarm: int = enum(2, AlarmType)
+
+
+@dataclass(slots=True)
+class AlarmResponse:
+    """The alarms raised, or the one that was changed."""
+
+    header: ResponseHeader | None = message(1, ResponseHeader)
+    alarms: list[AlarmMember] = repeated(2, AlarmMember)
+
+
+@dataclass(slots=True)
+class DefragmentRequest:
+    """Let one member give up the room that it does not need."""
+
+
+@dataclass(slots=True)
+class DefragmentResponse:
+    """Done; as in etcd the header is never filled."""
+
+    header: ResponseHeader | None = message(1, ResponseHeader)
+
+
+@dataclass(slots=True)
+class SnapshotRequest:
+    """Ask one member for all its data."""
+
+
+@dataclass(slots=True)
+class SnapshotResponse:
+    """One piece of a backup, at most 32 KiB; the last one is the SHA-256 of all pieces before it."""
+
+    header: ResponseHeader | None = message(1, ResponseHeader)
+    remaining_bytes: int = uint64(2)
+    blob: bytes = bytes_(3)

@@ -68,6 +68,8 @@ class KvService:
     async def put(self, request: PutRequest) -> PutResponse:
         """Write one key."""
         size = check_message(request, self._max_request_bytes)
+        if not self._node.quota.admits(request):
+            await self._node.quota.refuse()
         validate.check_put(request)
         check_proposal(size, self._max_request_bytes)
         response: PutResponse = await self._node.propose(request)
@@ -86,6 +88,8 @@ class KvService:
     async def txn(self, request: TxnRequest) -> TxnResponse:
         """Run a transaction; one that only reads does not go through the log."""
         size = check_message(request, self._max_request_bytes)
+        if not self._node.quota.admits(request):
+            await self._node.quota.refuse()
         validate.check_txn(request, self._max_txn_ops)
         if is_read_only(request):
             if not is_serializable(request):

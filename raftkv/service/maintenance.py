@@ -1,8 +1,27 @@
-"""etcd's Maintenance service: one member's own state."""
+"""etcd's Maintenance service: one member's own state, alarms, backups."""
 
+from collections.abc import AsyncGenerator
+from hashlib import sha256
+
+from raftkv.errors import InvalidRequest, TooManyRequests
+from raftkv.mvcc.machine import Machine
 from raftkv.node.node import Node
 from raftkv.raft import NO_NODE
-from raftkv.schema.messages import ResponseHeader, StatusRequest, StatusResponse
+from raftkv.schema.messages import (
+    AlarmAction,
+    AlarmMember,
+    AlarmRequest,
+    AlarmResponse,
+    AlarmType,
+    DefragmentRequest,
+    DefragmentResponse,
+    ResponseHeader,
+    SnapshotRequest,
+    SnapshotResponse,
+    StatusRequest,
+    StatusResponse,
+)
+from raftkv.service.defragment import defragment
 from raftkv.service.header import complete
 
 ETCD_VERSION = "3.5.1"
@@ -10,28 +29,99 @@ ETCD_VERSION = "3.5.1"
 
 NO_LEADER = "etcdserver: no leader"
 
+EMPTY_BYTES = 4096
+"""What an empty store counts for in a status: a file is never empty, and clients divide by its size."""
+
+BLOB_BYTES = 32 * 1024
+"""Size of one piece of a backup, as in etcd."""
+
+READ_BYTES = 8 * BLOB_BYTES
+
+MAX_BACKUPS = 4
+"""Backups sent at once; each keeps a file of the size of the data."""
+
 
 class MaintenanceService:
     """The maintenance calls of one member."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._backups = 0
+
+    @property
+    def _machine(self) -> Machine:
+        return self._node.machine
 
     async def status(self, request: StatusRequest) -> StatusResponse:
         """Report this member's state, from memory: it answers without a leader too."""
         raft = self._node.status()
-        store = self._node.machine.store
+        store = self._machine.store
         response = StatusResponse(
             header=ResponseHeader(revision=store.revision),
             version=ETCD_VERSION,
-            dbSize=store.size_bytes,
+            dbSize=EMPTY_BYTES + store.size_bytes,
             leader=raft.leader,
             raftIndex=raft.commit_index,
             raftTerm=raft.term,
             raftAppliedIndex=self._node.applied_index,
             errors=[NO_LEADER] if raft.leader == NO_NODE else [],
-            dbSizeInUse=store.size_in_use_bytes,
+            dbSizeInUse=EMPTY_BYTES + store.size_in_use_bytes,
             isLearner=self._node.member_id in raft.configuration.learners,
         )
+        response.errors += [describe_alarm(alarm) for alarm in self._machine.alarms.raised()]
         complete(response.header, self._node)
         return response
+
+    async def alarm(self, request: AlarmRequest) -> AlarmResponse:
+        """List alarms (a linearizable read), or raise or clear one through the log.
+
+        Raises InvalidRequest for an action or alarm that does not exist, on which etcd 3.5 panics, and
+        what ``Node.propose`` raises.
+        """
+        match request.action:
+            case AlarmAction.GET:
+                await self._node.read_barrier()
+                header = ResponseHeader(revision=self._machine.store.revision)
+                response = AlarmResponse(header, self._machine.alarms.raised(request.alarm))
+            case AlarmAction.ACTIVATE | AlarmAction.DEACTIVATE:
+                if request.action == AlarmAction.ACTIVATE and request.alarm not in list(AlarmType):
+                    raise InvalidRequest(f"unknown alarm {request.alarm}")
+                response = await self._node.propose(request)
+            case _:
+                raise InvalidRequest(f"unknown alarm action {request.action}")
+        complete(response.header, self._node)
+        return response
+
+    async def defragment(self, request: DefragmentRequest) -> DefragmentResponse:
+        """Give up the room that this member's data does not need; raises what its steps raise."""
+        await defragment(self._node)
+        return DefragmentResponse()
+
+    async def snapshot(self, request: SnapshotRequest) -> AsyncGenerator[SnapshotResponse, None]:
+        """Yield a backup of all data as of now in pieces, then the SHA-256 of all pieces.
+
+        It is written to a file first, which goes when the generator is closed: so a slow reader holds
+        a file and no memory, and holds nobody up. Raises TooManyRequests, NoSpace, StorageError.
+        """
+        if self._backups >= MAX_BACKUPS:
+            raise TooManyRequests(f"{MAX_BACKUPS} backups are being sent")
+        self._backups += 1
+        try:
+            async with self._node.backup() as backup:
+                hashed, sent = sha256(), 0
+                while sent < backup.size:
+                    piece = await backup.file.read(sent, min(READ_BYTES, backup.size - sent))
+                    hashed.update(piece)
+                    for start in range(0, len(piece), BLOB_BYTES):
+                        blob = piece[start : start + BLOB_BYTES]
+                        sent += len(blob)
+                        yield SnapshotResponse(remaining_bytes=backup.size - sent, blob=blob)
+                yield SnapshotResponse(blob=hashed.digest())
+        finally:
+            self._backups -= 1
+
+
+def describe_alarm(alarm: AlarmMember) -> str:
+    """Return an alarm as etcd writes it in a status, with a space at its end."""
+    member = f"memberID:{alarm.memberID} " if alarm.memberID else ""
+    return f"{member}alarm:{AlarmType(alarm.alarm).name} "

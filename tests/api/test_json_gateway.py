@@ -80,8 +80,8 @@ async def test_members_and_status_are_listed(port: int, node: FakeNode) -> None:
     node.leader = NO_NODE
     status = await call(port, "/v3/maintenance/status", b"{}")
     assert status.body == (
-        b'{%s,"version":"3.5.1","raftIndex":"2","raftTerm":"2","raftAppliedIndex":"2",'
-        b'"errors":["etcdserver: no leader"]}' % header(1)
+        b'{%s,"version":"3.5.1","dbSize":"4096","raftIndex":"2","raftTerm":"2","raftAppliedIndex":"2",'
+        b'"errors":["etcdserver: no leader"],"dbSizeInUse":"4096"}' % header(1)
     )
 
 

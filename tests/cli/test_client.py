@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -20,12 +20,15 @@ class Member:
 
     def __init__(self, status: int, body: bytes | None) -> None:
         self.asked: list[tuple[str, Any]] = []
+        self.released = Event()
+        self.released.set()
         member = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 member.asked.append((self.path, json.loads(content)))
+                member.released.wait()
                 if body is not None:
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(body)))

@@ -62,7 +62,7 @@ def test_the_bytes_of_a_put_are_the_documented_array() -> None:
     [
         [2, 1, 2, 3, 1, "", 0, [b"k"]],
         [2, "another form"],
-        [1, 1, 2, 3, 5, "", 0, []],
+        [1, 1, 2, 3, 6, "", 0, []],
         [1, 1, 2, 3, 99, "", 0, []],
     ],
 )

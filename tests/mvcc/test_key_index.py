@@ -107,3 +107,44 @@ def test_old_changes_are_dropped_in_bounded_portions() -> None:
     assert len(log) == 0
     log.append(deletion(30, 0, b"k"))
     assert len(log.read((0, 0), 100, 100)) == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    before=st.lists(st.tuples(KEYS, st.booleans()), max_size=80),
+    between=st.lists(st.tuples(KEYS, st.booleans()), max_size=30),
+    blocks=st.integers(2, 5),
+)
+def test_repacking_fills_the_blocks_and_changes_no_answer(
+    before: list[tuple[bytes, bool]], between: list[tuple[bytes, bool]], blocks: int
+) -> None:
+    """Also with keys added and removed between two steps; blocks that nobody touched since are full."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(key_index, "_BLOCK", 3)
+        index: KeyIndex[int] = KeyIndex()
+        model: dict[bytes, int] = {}
+        change(index, model, before)
+        place: bytes | None = b""
+        pending = list(between)
+        while place is not None:
+            place = index.repack(place, blocks)
+            change(index, model, pending[:1])
+            del pending[:1]
+            same(index, model, b"", None, 1000)
+        place, calls = b"", 0
+        while place is not None:
+            place = index.repack(place, blocks)
+            calls += 1
+        same(index, model, b"", None, 1000)
+        assert all(len(block) == 3 for block in index._keys[:-1])
+        assert calls <= len(model) + 1
+
+
+def change(index: KeyIndex[int], model: dict[bytes, int], steps: list[tuple[bytes, bool]]) -> None:
+    for key, wanted in steps:
+        if wanted and key not in model:
+            index.add(key, len(model))
+            model[key] = len(model)
+        elif not wanted and key in model:
+            index.remove(key)
+            del model[key]

@@ -41,6 +41,7 @@ def blocks(
         Block("store", 1, pack_block(CHANGES, changes)),
         Block("members", 1, members),
         Block("sessions", 1, sessions),
+        Block("alarms", 1, pack_block()),
     ]
 
 
@@ -54,7 +55,7 @@ def test_an_unknown_part_was_written_by_a_newer_version() -> None:
         load([*blocks(), Block("leases", 1, b"")])
 
 
-@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions"])
+@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms"])
 def test_a_newer_format_of_a_part_is_named(part: str) -> None:
     with pytest.raises(FormatTooNew, match=f"'{part}' of format 2"):
         load([Block(part, 2, b"")])
@@ -62,7 +63,7 @@ def test_a_newer_format_of_a_part_is_named(part: str) -> None:
         load([Block(part, 0, b"")])
 
 
-@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions"])
+@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms"])
 def test_a_part_that_is_missing_is_noticed(part: str) -> None:
     with pytest.raises(PeerProtocolError, match=f"{part} missing"):
         load(block for block in blocks() if block.part != part)

@@ -64,7 +64,7 @@ def test_compaction_waits_for_an_open_scan_and_goes_on_when_it_closes() -> None:
     while store.compact_step(1000):
         pass
     assert store.compacted_physically() == store.compact_revision
-    assert store.size_bytes == 0
+    assert store.size_in_use_bytes == 0
 
 
 def test_closing_a_scan_twice_keeps_another_ones_pin() -> None:

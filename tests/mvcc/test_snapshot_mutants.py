@@ -198,7 +198,7 @@ def sizes_not_counted(patch: Patch) -> None:
 def forget_sizes(take: Callable[[StoreLoader, list[Version]], None]) -> Callable[..., None]:
     def forgetting(self: StoreLoader, versions: list[Version]) -> None:
         take(self, versions)
-        self._table.size_bytes = 0
+        self._table.size_in_use_bytes = 0
 
     return forgetting
 

@@ -20,6 +20,7 @@ from raftkv.net.snapshots import (
     Wanted,
 )
 from raftkv.node.transport import SnapshotChunk
+from raftkv.raft.types import PeerEvent
 from tests.net.members import CHUNK, CLUSTER, PATIENT, QUICK, Member, running
 from tests.net.test_peer_port import HELLO, attacked, exchange, request, say_and_hang_up, stranger
 from tests.net.test_transport import NOWHERE, raw_peer
@@ -82,6 +83,7 @@ async def test_a_snapshot_that_is_not_there_is_gone() -> None:
         for index, term, offset in ((21, 3, 0), (20, 4, 0), (20, 3, len(FILE))):
             with pytest.raises(SnapshotGone):
                 await two.transport.fetch_snapshot(1, index, term, offset)
+        assert one.reports.count((2, PeerEvent.SNAPSHOT_FAILED)) == 3
 
 
 async def test_a_peer_that_is_not_known_or_not_there_is_unavailable() -> None:

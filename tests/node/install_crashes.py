@@ -14,6 +14,7 @@ from raftkv.schema.messages import CompactionRequest
 from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.trace import SnapshotInstalled
 from tests.node.simulated import SimulatedCluster
+from tests.node.test_install import cut_log
 from tests.node.test_snapshots import put_many
 
 OUTCOMES = [
@@ -119,15 +120,6 @@ class Install:
         files = [path for path in cluster.disks[self.follower].names if "/snap/" in path]
         kept = [f"{r.snapshot.index:016x}-{r.snapshot.term:016x}.snap" for r in mine._store.kept]
         assert sorted(path.rsplit("/", 1)[1] for path in files) == kept, "files are left over"
-
-
-async def cut_log(cluster: SimulatedCluster, member: int) -> None:
-    """Take a snapshot and keep no entry before it."""
-    node = cluster.node(member)
-    await node.snapshot_now()
-    snapshot = node.status().snapshot
-    assert snapshot is not None
-    node._core.compacted(snapshot, snapshot.index + 1)
 
 
 def kinds(steps: list[str]) -> Counter[str]:

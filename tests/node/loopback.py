@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from raftkv.errors import PeerUnavailable, SnapshotGone
 from raftkv.mvcc.membership import MemberInfo, encode_members
@@ -135,7 +136,7 @@ class LoopbackCluster:
 
     segment_bytes = 1 << 20
 
-    def __init__(self, root: Path, size: int = 3, **settings: int) -> None:
+    def __init__(self, root: Path, size: int = 3, **settings: Any) -> None:
         self.root = root
         self.ids = range(1, size + 1)
         self.network = Network()

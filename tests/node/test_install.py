@@ -1,19 +1,22 @@
 """A leader's snapshot on a member that is too far behind: it arrives whole, or is brought again."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from raftkv.errors import PeerUnavailable
+from raftkv.errors import PeerUnavailable, RequestTimedOut, StorageError
 from raftkv.node import installer, snapshot_store
-from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
-from raftkv.schema.messages import CompactionRequest, PutRequest
+from raftkv.raft import Write
+from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
+from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Wal
 from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotInstalled
 from tests.node.loopback import LoopbackCluster
+from tests.node.simulated import SimulatedCluster
 from tests.node.test_snapshots import flip, names, put_many, snapshot_names, values
 
 CHUNK = 4096
@@ -31,12 +34,22 @@ def cluster_of(tmp_path: Path, size: int = 3) -> LoopbackCluster:
     return LoopbackCluster(tmp_path, size, snapshot_count=20)
 
 
+async def cut_log(cluster: LoopbackCluster, member: int) -> None:
+    """Take a snapshot and keep no entry before it."""
+    node = cluster.node(member)
+    await node.snapshot_now()
+    snapshot = node.status().snapshot
+    assert snapshot is not None
+    node._core.compacted(snapshot, snapshot.index + 1)
+
+
 async def leave_behind(cluster: LoopbackCluster, count: int = 300) -> tuple[int, int]:
     """Stop a follower and let the others cut what it lacks off their logs; return (leader, follower)."""
     leader = await cluster.leader()
     follower = next(m for m in cluster.ids if m != leader)
     await put_many(cluster.node(leader), 10, prefix=b"before")
     await cluster.converged()
+    await cluster.node(follower).snapshot_now()
     last = cluster.node(follower).status().log.last_index
     await cluster.stop(follower)
     await put_many(cluster.node(leader), count, size=200)
@@ -106,6 +119,32 @@ async def test_files_that_the_installed_snapshot_replaced_go(tmp_path: Path) -> 
         while any(int(name[:16], 16) < event.snapshot_index for name in snapshot_names(cluster, follower)):
             await asyncio.sleep(0.001)
         assert all(ref.snapshot.index >= event.snapshot_index for ref in node._store.kept)
+
+
+async def test_files_that_the_log_still_names_stay_until_it_has_forgotten_them(tmp_path: Path) -> None:
+    """A crash before the log's new beginning is durable finds the old snapshot."""
+    async with cluster_of(tmp_path) as cluster:
+        _, follower = await leave_behind(cluster)
+        (old,) = snapshot_names(cluster, follower)
+        node = await cluster.start(follower)
+        save, go_on = node.wal.save, asyncio.Event()
+
+        async def held_up(writes: Sequence[Write], refs: Sequence[SnapshotRef] = ()) -> None:
+            if any(write.snapshot is not None for write in writes):
+                await go_on.wait()
+            await save(writes, refs)
+
+        node.wal.save = held_up  # type: ignore[method-assign]
+        while not installed(cluster, follower):
+            await asyncio.sleep(0.001)
+        node._snapshotter.clean_up()
+        await node._store.prune([])
+        await asyncio.sleep(0.05)
+        assert old in snapshot_names(cluster, follower)
+        go_on.set()
+        while old in snapshot_names(cluster, follower):
+            await asyncio.sleep(0.001)
+        await assert_equal(cluster)
 
 
 async def test_an_empty_follower_gets_everything(tmp_path: Path) -> None:
@@ -224,6 +263,39 @@ async def test_an_arriving_file_goes_when_the_log_catches_up_without_it(tmp_path
             await asyncio.sleep(0.001)
         node._installer._status, held = status, False
         await assert_equal(cluster)
+
+
+async def test_without_room_for_the_file_the_follower_goes_on_and_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(installer, "FULL_SECONDS", 0.01)
+    async with SimulatedCluster(snapshot_count=20) as cluster:
+        _, follower = await leave_behind(cluster)
+        disk = cluster.disks[follower]
+        await cluster.start(follower)
+        disk.capacity = cluster.used(follower) + 3 * CHUNK
+        while not failed(cluster, follower):
+            await asyncio.sleep(0.001)
+        assert "no room" in failed(cluster, follower)[0].reason
+        assert not cluster.running[follower].ended
+        assert not [path for path in disk.names if path.endswith(".part")]
+        disk.capacity = None
+        await assert_equal(cluster)
+        assert len(installed(cluster, follower)) == 1
+
+
+@pytest.mark.parametrize("action", ["create", "write", "sync", "rename"])
+async def test_a_failing_disk_ends_a_follower_in_the_middle_of_an_install(action: str) -> None:
+    async with SimulatedCluster(snapshot_count=20) as cluster:
+        _, follower = await leave_behind(cluster)
+        fault = StorageError(f"{action} failed: input/output error")
+        cluster.disks[follower].fail_next(action, fault, ".part")
+        await cluster.start(follower)
+        while not cluster.running[follower].ended:
+            await asyncio.sleep(0.001)
+        reason = cluster.running[follower].reason()
+        assert isinstance(reason, ExceptionGroup)
+        assert reason.exceptions == (fault,)
 
 
 async def test_a_chunk_of_another_file_is_not_mixed_in(tmp_path: Path) -> None:
@@ -400,12 +472,33 @@ async def test_reads_and_watchers_of_the_old_store_are_not_served_the_new_one(tm
         assert values(node).keys() >= {b"k%d" % i for i in range(300)}
 
 
-async def test_a_request_that_waits_while_a_snapshot_covers_it_is_answered_as_unknown_or_done(
-    tmp_path: Path,
-) -> None:
+async def test_a_request_that_a_snapshot_covers_is_soon_answered_as_unknown(tmp_path: Path) -> None:
+    """It happened, but what came of it is not in the snapshot; it happened only once."""
+    async with cluster_of(tmp_path) as cluster:
+        leader = await cluster.leader()
+        await cluster.converged()
+        follower = next(m for m in cluster.ids if m != leader)
+        node = cluster.node(follower)
+        cluster.network.cut |= {(member, follower) for member in cluster.ids}
+        put = asyncio.create_task(node.propose(PutRequest(key=b"covered", value=b"v")))
+        while b"covered" not in values(cluster.node(leader)):
+            await asyncio.sleep(0.001)
+        for member in cluster.ids:
+            if member != follower:
+                await cut_log(cluster, member)
+        cluster.network.heal()
+        with pytest.raises(RequestTimedOut, match="outcome no longer known"):
+            await put
+        assert installed(cluster, follower)
+        await assert_equal(cluster)
+        (kv,) = node.machine.store.range(RangeRequest(key=b"covered")).kvs
+        assert kv.version == 1
+
+
+async def test_a_follower_that_installs_takes_requests(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as cluster:
         _, follower = await leave_behind(cluster)
-        node: Node = await cluster.start(follower)
+        node = await cluster.start(follower)
         response = await node.propose(PutRequest(key=b"asked early", value=b"v"))
         assert values(node)[b"asked early"] == b"v"
         assert response.header.revision > 300

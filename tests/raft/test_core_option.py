@@ -1,4 +1,4 @@
-"""``pytest tests/raft --core FILE.py:CLASS``: what another core is asked, and what a failure shows."""
+"""``pytest tests/raft --core FILE.py:CLASS``: what another core is asked."""
 
 import re
 import subprocess
@@ -6,10 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from raftkv.raft.invariants import RuleViolated
-from tests.raft.mutants import E1
-from tests.raft.story import Story
 
 ROOT = Path(__file__).parents[2]
 SUBCLASS = "from raftkv.raft.core import Raft\n\nclass MyRaft(Raft):\n    pass\n"
@@ -50,21 +46,3 @@ def test_a_core_that_is_not_there_is_named(core: str, reason: str) -> None:
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert f"--core {core}: {reason}" in run.stderr + run.stdout
     assert "INTERNALERROR" not in run.stdout
-
-
-def test_a_failure_is_shrunk_and_printed_as_a_story_that_shows_it_again() -> None:
-    """Hypothesis finds a second vote; the few lines it prints break the same rule."""
-    test = "tests/raft/test_random_schedules.py"
-    name = "test_random_schedules_keep_all_rules_and_end_in_progress"
-    run = pytest_on("tests/raft/mutants.py:E1", "-q", "-k", name, where=test)
-    assert run.returncode == pytest.ExitCode.TESTS_FAILED
-    lines = [line.removeprefix("E").strip() for line in run.stdout.splitlines() if line.startswith("E ")]
-    begin = next(number for number, line in enumerate(lines) if line.startswith("cluster "))
-    commands = lines[begin:]
-    assert len(commands) < 60, "that is not shrunk"
-    (said,) = {line for line in lines if "RuleViolated: " in line}
-    story = Story(E1)
-    with pytest.raises(RuleViolated) as again:
-        for command in commands:
-            story.tell(command)
-    assert said.endswith(str(again.value))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from raftkv.raft import Part
 from raftkv.raft.invariants import RuleViolated
 from tests.raft.group import CoreMaker, parts_of
-from tests.raft.mutants import R2, TermOfOldAnswers
+from tests.raft.mutants import E1, R2, TermOfOldAnswers
 from tests.raft.schedules import KINDS, Choice, Schedule, play, play_around, random_choices
 from tests.raft.story import Story
 
@@ -27,11 +27,26 @@ class Drawn:
         return "Drawn(...)"
 
 
-CHOICES = st.lists(
-    st.builds(Choice, st.integers(0, len(KINDS) - 1), st.integers(0, 59), st.integers(0, 59)),
-    min_size=150,
-    max_size=300,
-).map(Drawn)
+def choices(least: int, most: int) -> st.SearchStrategy[Drawn]:
+    """Draw schedules of so many steps."""
+    one = st.builds(Choice, st.integers(0, len(KINDS) - 1), st.integers(0, 59), st.integers(0, 59))
+    return st.lists(one, min_size=least, max_size=most).map(Drawn)
+
+
+def try_schedules(
+    make: CoreMaker, examples: int, steps: st.SearchStrategy[Drawn], *, derandomize: bool = True
+) -> None:
+    """Let Hypothesis draw schedules and shrink one that fails; its story is a note of the error."""
+    budget = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=derandomize,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
+    drawn = given(st.sampled_from([3, 1, 2, 4, 5]), st.booleans(), st.integers(0, 9), steps)
+    budget(drawn(lambda size, slow, seed, choices: run_schedule(make, size, slow, seed, choices)))()
 
 
 def run_schedule(make: CoreMaker, size: int, slow_disks: bool, seed: int, drawn: Drawn) -> None:
@@ -45,16 +60,23 @@ def run_schedule(make: CoreMaker, size: int, slow_disks: bool, seed: int, drawn:
 
 def test_random_schedules_keep_all_rules_and_end_in_progress(make: CoreMaker, long: bool) -> None:
     """Hypothesis draws (and would shrink) the schedules; ``--long`` draws others each time."""
-    budget = settings(
-        max_examples=5000 if long else 250,
-        deadline=None,
-        database=None,
-        derandomize=not long,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink),
-    )
-    drawn = given(st.sampled_from([3, 1, 2, 4, 5]), st.booleans(), st.integers(0, 9), CHOICES)
-    budget(drawn(lambda size, slow, seed, choices: run_schedule(make, size, slow, seed, choices)))()
+    try_schedules(make, 5000 if long else 250, choices(150, 300), derandomize=not long)
+
+
+def test_a_failure_is_shrunk_to_a_few_commands_that_show_it_again() -> None:
+    """What is printed with the error is a story; played again, it breaks the same rule."""
+    with pytest.raises(RuleViolated) as broken:
+        try_schedules(E1, 50, choices(10, 40))
+    lines = [line for note in broken.value.__notes__ for line in note.splitlines()]
+    begin = next(number for number, line in enumerate(lines) if line.startswith("cluster "))
+    commands = lines[begin:]
+    done = [command for command in commands if not command.startswith("tick ")]  # those that end a schedule
+    assert len(done) <= 12, "that is not shrunk"
+    replay = Story(E1)
+    with pytest.raises(RuleViolated) as again:
+        for command in commands:
+            replay.tell(command)
+    assert again.value.violation == broken.value.violation
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])

@@ -1,17 +1,38 @@
 """A node without a cluster: the real state machine, and consensus that agrees at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from raftkv.errors import RaftKvError
+from raftkv.errors import RaftKvError, StorageError
 from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.node.config import Config
+from raftkv.node.quota import Quota
+from raftkv.node.snapshotter import Backup
+from raftkv.node.steps import Steps
 from raftkv.raft import NO_NODE, Configuration, Role, Status
+from raftkv.trace import discard
 
 MEMBER = 0x8E9E05C52164694D
 CLUSTER = 0xCDF818194E3A8C32
+
+
+class FakeFile:
+    """A file of a backup in memory, which can turn out to be unreadable."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.fails_at: int | None = None
+        self.reads = 0
+
+    async def read(self, offset: int, size: int) -> bytes:
+        self.reads += 1
+        if self.fails_at is not None and offset >= self.fails_at:
+            raise StorageError("backup: read failed: Input/output error")
+        return self.data[offset : offset + size]
 
 
 class FakeNode:
@@ -22,6 +43,7 @@ class FakeNode:
         self.member_id = MEMBER
         self.cluster_id = CLUSTER
         self.machine = Machine()
+        self.quota = Quota(self.config.quota_bytes, MEMBER, self.machine, self.propose)
         self.leader = MEMBER
         self.term = 2
         self.learners: tuple[int, ...] = ()
@@ -34,6 +56,11 @@ class FakeNode:
         self.hold.set()
         self.cancelled = asyncio.Event()
         self.started = asyncio.Event()
+        self.steps = Steps(asyncio.get_running_loop().time, discard)
+        self.backup_file = FakeFile(b"")
+        self.backups = 0
+        self.fail_backup: RaftKvError | None = None
+        self.snapshots = 0
         members = [MemberInfo(MEMBER, "", ("http://127.0.0.1:2380",), (), is_learner=False)]
         self.machine.apply_configuration(1, encode_members(members))
 
@@ -95,6 +122,19 @@ class FakeNode:
             self.cancelled.set()
             raise
         self.barriers += 1
+
+    @asynccontextmanager
+    async def backup(self) -> AsyncIterator[Backup]:
+        if self.fail_backup is not None:
+            raise self.fail_backup
+        self.backups += 1
+        try:
+            yield Backup(self.backup_file, len(self.backup_file.data))  # type: ignore[arg-type]
+        finally:
+            self.backups -= 1
+
+    async def snapshot_now(self) -> None:
+        self.snapshots += 1
 
     async def publish(self, name: str = "n1", url: str = "http://127.0.0.1:2379") -> None:
         await self.propose(PublishMember(self.member_id, name, [url]))

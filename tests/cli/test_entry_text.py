@@ -1,0 +1,22 @@
+"""Entries of the log in short: what ``raftkv wal dump`` shows of them."""
+
+import pytest
+
+from raftkv.cli.entry_text import describe_entry
+from raftkv.mvcc.commands import CommandRequest, RequestId, encode_command
+from raftkv.raft.types import Entry, EntryKind
+from raftkv.schema.messages import AlarmAction, AlarmRequest, AlarmType, CompactionRequest, PutRequest
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        (PutRequest(b"k", b"four"), "put 'k', 4 bytes"),
+        (CompactionRequest(7), "compact to revision 7"),
+        (AlarmRequest(AlarmAction.ACTIVATE, 255, AlarmType.NOSPACE), "activate alarm nospace of member ff"),
+        (AlarmRequest(AlarmAction.DEACTIVATE, 0, 9), "deactivate alarm 9 of member 0"),
+    ],
+)
+def test_a_command_is_told_in_a_line(request_: CommandRequest, text: str) -> None:
+    entry = Entry(1, 2, EntryKind.COMMAND, encode_command(RequestId(1, 1, 1), request_))
+    assert describe_entry(entry) == ("command", text)

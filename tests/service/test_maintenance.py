@@ -1,0 +1,263 @@
+"""Alarms, quota, backups and defragmentation as a member serves them."""
+
+import asyncio
+from contextlib import aclosing
+from hashlib import sha256
+
+import pytest
+
+from raftkv import errors
+from raftkv.node.config import DEFAULT_QUOTA_BYTES, Config
+from raftkv.node.quota import Quota
+from raftkv.schema.messages import (
+    AlarmAction,
+    AlarmMember,
+    AlarmRequest,
+    AlarmType,
+    CompactionRequest,
+    DefragmentRequest,
+    DefragmentResponse,
+    DeleteRangeRequest,
+    PutRequest,
+    RangeRequest,
+    RequestOp,
+    SnapshotRequest,
+    SnapshotResponse,
+    StatusRequest,
+    TxnRequest,
+)
+from raftkv.service import KvService, MaintenanceService
+from raftkv.service.maintenance import BLOB_BYTES, EMPTY_BYTES, MAX_BACKUPS
+from tests.service.fake_node import MEMBER, FakeFile, FakeNode
+from tests.service.test_services import header
+
+OWN_ALARM = AlarmMember(MEMBER, AlarmType.NOSPACE)
+BIG = PutRequest(b"a", b"v" * 2000)
+
+
+@pytest.fixture
+async def maintenance(node: FakeNode) -> MaintenanceService:
+    return MaintenanceService(node)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def small() -> FakeNode:
+    """A member whose data may grow to 10,000 bytes."""
+    return FakeNode(Config(quota_backend_bytes=10_000))
+
+
+async def fill(node: FakeNode) -> KvService:
+    """Put until the quota refuses."""
+    kv = KvService(node)  # type: ignore[arg-type]
+    for _ in range(4):
+        await kv.put(BIG)
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.put(BIG)
+    return kv
+
+
+async def pieces_of(maintenance: MaintenanceService) -> list[SnapshotResponse]:
+    async with aclosing(maintenance.snapshot(SnapshotRequest())) as pieces:
+        return [piece async for piece in pieces]
+
+
+# ---------------------------------------------------------------- alarms
+
+
+async def test_alarms_are_raised_and_cleared_through_the_log_and_listed_by_a_read(
+    maintenance: MaintenanceService, node: FakeNode
+) -> None:
+    raised = AlarmRequest(AlarmAction.ACTIVATE, 5, AlarmType.NOSPACE)
+    response = await maintenance.alarm(raised)
+    assert (response.header, response.alarms) == (header(1), [AlarmMember(5, AlarmType.NOSPACE)])
+    response = await maintenance.alarm(AlarmRequest())
+    assert (response.header, response.alarms) == (header(1), [AlarmMember(5, AlarmType.NOSPACE)])
+    assert (node.proposed, node.barriers) == ([raised], 1)
+    await maintenance.alarm(AlarmRequest(AlarmAction.DEACTIVATE, 5, AlarmType.NOSPACE))
+    assert (await maintenance.alarm(AlarmRequest())).alarms == []
+
+
+@pytest.mark.parametrize("request_", [AlarmRequest(7, 5, 1), AlarmRequest(AlarmAction.ACTIVATE, 5, 3)])
+async def test_what_crashes_etcd_is_refused_before_the_log(
+    maintenance: MaintenanceService, node: FakeNode, request_: AlarmRequest
+) -> None:
+    with pytest.raises(errors.InvalidRequest, match="unknown alarm"):
+        await maintenance.alarm(request_)
+    assert node.proposed == []
+
+
+async def test_alarms_are_in_the_status_as_etcd_writes_them(maintenance: MaintenanceService) -> None:
+    await maintenance.alarm(AlarmRequest(AlarmAction.ACTIVATE, 5, AlarmType.NOSPACE))
+    await maintenance.alarm(AlarmRequest(AlarmAction.ACTIVATE, 0, AlarmType.CORRUPT))
+    status = await maintenance.status(StatusRequest())
+    assert status.errors == ["memberID:5 alarm:NOSPACE ", "alarm:CORRUPT "]
+
+
+# ---------------------------------------------------------------- quota
+
+
+async def test_a_put_beyond_the_quota_is_refused_and_raises_the_alarm_once(small: FakeNode) -> None:
+    kv = await fill(small)
+    assert small.machine.alarms.raised() == [OWN_ALARM]
+    refused = await asyncio.gather(*(kv.put(BIG) for _ in range(5)), return_exceptions=True)
+    assert {type(error) for error in refused} == {errors.QuotaExceeded}
+    assert sum(isinstance(request, AlarmRequest) for request in small.proposed) == 1
+
+
+async def test_the_quota_counts_the_request_too(small: FakeNode) -> None:
+    kv = KvService(small)  # type: ignore[arg-type]
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.put(PutRequest(b"k", b"v" * (10_000 - 256 - 1)))
+    assert small.machine.store.revision == 1
+
+
+async def test_a_txn_beyond_the_quota_raises_the_alarm_as_well(small: FakeNode) -> None:
+    kv = KvService(small)  # type: ignore[arg-type]
+    puts = [RequestOp(request_put=PutRequest(b"k%d" % i, b"v" * 5000)) for i in range(2)]
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.txn(TxnRequest(success=puts))
+    assert (small.machine.alarms.raised(), small.machine.store.revision) == ([OWN_ALARM], 1)
+
+
+async def test_what_does_not_grow_passes_in_spite_of_the_quota(small: FakeNode) -> None:
+    kv = await fill(small)
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.txn(TxnRequest(failure=[RequestOp(request_put=PutRequest(b"b"))]))
+    assert (await kv.range(RangeRequest(b"a"))).count == 1
+    assert (await kv.txn(TxnRequest(success=[RequestOp(request_range=RangeRequest(b"a"))]))).succeeded
+    assert (
+        await kv.txn(TxnRequest(success=[RequestOp(request_delete_range=DeleteRangeRequest(b"a"))]))
+    ).succeeded
+    await kv.compact(CompactionRequest(small.machine.store.revision, physical=True))
+
+
+async def test_room_comes_back_by_compaction_defragmentation_and_disarming(small: FakeNode) -> None:
+    """Etcd's way out, in which no step can be left out."""
+    kv, maintenance = await fill(small), MaintenanceService(small)  # type: ignore[arg-type]
+    disarm = AlarmRequest(AlarmAction.DEACTIVATE, MEMBER, AlarmType.NOSPACE)
+    await kv.delete_range(DeleteRangeRequest(b"a"))
+    await kv.compact(CompactionRequest(small.machine.store.revision, physical=True))
+    await maintenance.alarm(disarm)
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.put(BIG)
+    status = await maintenance.status(StatusRequest())
+    assert status.dbSizeInUse == EMPTY_BYTES < status.dbSize
+    await maintenance.defragment(DefragmentRequest())
+    status = await maintenance.status(StatusRequest())
+    assert (status.dbSize, status.errors) == (EMPTY_BYTES, [f"memberID:{MEMBER} alarm:NOSPACE "])
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.put(BIG)
+    await maintenance.alarm(disarm)
+    await kv.put(BIG)
+
+
+async def test_without_a_leader_the_write_is_refused_all_the_same(small: FakeNode) -> None:
+    kv = KvService(small)  # type: ignore[arg-type]
+    for _ in range(4):
+        await kv.put(BIG)
+    small.fail_propose = errors.RequestTimedOut()
+    with pytest.raises(errors.QuotaExceeded):
+        await kv.put(BIG)
+
+
+async def test_a_member_that_only_applies_raises_its_alarm_too(
+    small: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its quota may be smaller than that of the member whose clients write."""
+    monkeypatch.setattr("raftkv.node.quota.WATCH_SECONDS", 0.001)
+    watching = asyncio.create_task(small.quota.watch())
+    while not small.machine.alarms.raised():
+        await small.propose(BIG)
+        await asyncio.sleep(0.002)
+    assert small.machine.alarms.raised() == [OWN_ALARM]
+    await small.propose(AlarmRequest(AlarmAction.DEACTIVATE, MEMBER, AlarmType.NOSPACE))
+    await asyncio.sleep(0.05)
+    assert small.machine.alarms.raised() == [], "nothing was written since it was cleared"
+    watching.cancel()
+    await asyncio.wait([watching])
+
+
+async def test_the_quota_is_two_gibibytes_by_default_and_can_be_off(node: FakeNode) -> None:
+    assert Config().quota_bytes == DEFAULT_QUOTA_BYTES == 2**31
+    limits = {limit: Quota(limit, MEMBER, node.machine, node.propose) for limit in (-1, 257, 258)}
+    assert [limits[limit].admits(PutRequest(b"k")) for limit in limits] == [True, False, True]
+    await limits[-1].watch()
+
+
+# ---------------------------------------------------------------- backups
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOB_BYTES, BLOB_BYTES + 1, 20 * BLOB_BYTES])
+async def test_a_backup_comes_in_pieces_and_their_checksum(
+    maintenance: MaintenanceService, node: FakeNode, size: int
+) -> None:
+    data = bytes(i * 7 % 251 for i in range(size))
+    node.backup_file = FakeFile(data)
+    *pieces, last = await pieces_of(maintenance)
+    assert b"".join(piece.blob for piece in pieces) == data
+    assert all(len(piece.blob) <= BLOB_BYTES for piece in pieces)
+    sent = 0
+    for piece in pieces:
+        sent += len(piece.blob)
+        assert (piece.remaining_bytes, piece.header) == (size - sent, None)
+    assert last == SnapshotResponse(blob=sha256(data).digest())
+    assert node.backups == 0
+
+
+async def test_who_goes_away_frees_the_file(maintenance: MaintenanceService, node: FakeNode) -> None:
+    node.backup_file = FakeFile(bytes(100 * BLOB_BYTES))
+    async with aclosing(maintenance.snapshot(SnapshotRequest())) as pieces:
+        await anext(pieces)
+        assert node.backups == 1
+    assert node.backups == 0
+    assert node.backup_file.reads == 1, "a reader that does not read on must not fill memory"
+
+
+async def test_only_some_backups_are_sent_at_once(maintenance: MaintenanceService, node: FakeNode) -> None:
+    node.backup_file = FakeFile(bytes(BLOB_BYTES))
+    held = [maintenance.snapshot(SnapshotRequest()) for _ in range(MAX_BACKUPS)]
+    for pieces in held:
+        await anext(pieces)
+    with pytest.raises(errors.TooManyRequests):
+        await pieces_of(maintenance)
+    await held[0].aclose()
+    assert len(await pieces_of(maintenance)) == 2
+    for pieces in held:
+        await pieces.aclose()
+
+
+async def test_a_backup_without_room_is_refused_and_counts_no_more(
+    maintenance: MaintenanceService, node: FakeNode
+) -> None:
+    node.fail_backup = errors.NoSpace("no room")
+    for _ in range(MAX_BACKUPS + 1):
+        with pytest.raises(errors.NoSpace):
+            await pieces_of(maintenance)
+
+
+# ---------------------------------------------------------------- defragmentation
+
+
+async def test_defragmentation_waits_for_compaction_takes_a_snapshot_and_changes_no_answer(
+    maintenance: MaintenanceService, node: FakeNode
+) -> None:
+    store = node.machine.store
+    for i in range(3000):
+        store.put(PutRequest(b"%05d" % (i * 7919 % 3000), b"v" * 50))
+    store.delete_range(DeleteRangeRequest(b"00100", b"02900"))
+    digest, size = node.machine.digest(), store.size_bytes
+    store.compact(CompactionRequest(store.revision))
+    after = node.machine.digest()
+    assert after != digest
+    defragmenting = asyncio.create_task(maintenance.defragment(DefragmentRequest()))
+    await asyncio.sleep(0.05)
+    assert not defragmenting.done()
+    while store.compact_step(1000):
+        pass
+    assert await defragmenting == DefragmentResponse()
+    assert (node.snapshots, node.machine.digest()) == (1, after)
+    assert store.size_bytes == store.size_in_use_bytes < size / 10
+    everything = RangeRequest(b"\0", b"\0")
+    assert [kv.key for kv in store.range(everything).kvs] == [
+        b"%05d" % i for i in range(3000) if not 100 <= i < 2900
+    ]
