@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_wal(verbs)
     _add_history(verbs)
     _add_serve(verbs)
+    _add_sim(verbs)
     _verb(verbs, "version", "print the version", _version, _JSON)
     return parser
 
@@ -59,6 +60,13 @@ _ENDPOINT = _parent(
     help="a member's client URL, may be repeated (default: the local cluster's)",
 )
 _NAME = _parent("name", metavar="NAME", help="a member's name: n1, n2, ...")
+
+_SIM = (
+    _parent("--profile", default="default", metavar="P", help="how faults are drawn (default: default)"),
+    _parent("--nodes", type=int, choices=(3, 5), default=3, help="members to begin with (default: 3)"),
+    _parent("--core", default="", metavar="F:C", help="run class C of the file F as the core"),
+    _JSON,
+)
 
 
 def _verb(verbs: Any, name: str, text: str, run: Run, *parents: argparse.ArgumentParser) -> Any:
@@ -201,18 +209,56 @@ def _add_history(verbs: Any) -> None:
     check.add_argument("files", nargs="+", metavar="FILE", help="Jepsen log, EDN or JSON lines")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
 def _add_serve(verbs: Any) -> None:
     from raftkv.cli.flags import add_flags
 
     serve = _verb(verbs, "serve", "run one member in the foreground", _serve)
     add_flags(serve)
+
+
+def _add_sim(verbs: Any) -> None:
+    sim = verbs.add_parser(
+        "sim",
+        help="run the node in a simulated world of faults",
+        description="Run the node in a simulated world of faults; a seed is a run that can be replayed.",
+        allow_abbrev=False,
+    )
+    actions = sim.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _add_sim_run(actions)
+    replay = _verb(actions, "replay", "run one seed or script again", _sim("replay"), *_SIM)
+    replay.add_argument("target", nargs="?", metavar="SEED|SCRIPT", help="a seed, or a scenario's file")
+    replay.add_argument(
+        "--record", metavar="FILE", help="replay the record of a live member (raftkv serve --record-core)"
+    )
+    replay.add_argument("--html", metavar="FILE", help="draw the run: a page that needs nothing else")
+    shrink = _verb(actions, "shrink", "make a failing seed a short script", _sim("shrink"), *_SIM)
+    shrink.add_argument("target", metavar="SEED|SCRIPT", help="a seed that fails, or a scenario's file")
+    shrink.add_argument("-o", dest="output", metavar="FILE", help="where to write the script")
+    shrink.add_argument(
+        "--runs", type=_positive, default=600, metavar="N", help="runs to spend (default: 600)"
+    )
+    shrink.add_argument("--time", default="5m", metavar="T", help="time to spend (default: 5m)")
+
+
+def _add_sim_run(actions: Any) -> None:
+    campaign = _verb(actions, "run", "run many seeds", _sim("run"), *_SIM)
+    campaign.add_argument(
+        "--seeds",
+        metavar="A..B",
+        help="seeds from A to before B (default: 0..100, or all that --time allows)",
+    )
+    campaign.add_argument("--time", metavar="T", help="begin no seed after this time: 60s, 5m, 1h")
+    campaign.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="processes to use (default: 1)"
+    )
+    campaign.add_argument("--dask", metavar="ADDRESS", help="use the Dask cluster of this scheduler instead")
+    campaign.add_argument("--keep-going", action="store_true", help="go on after a failure")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def _cluster(verb: str) -> Run:
@@ -229,6 +275,15 @@ def _keys(verb: str) -> Run:
         from raftkv.cli import keys
 
         return keys.run(verb, arguments)
+
+    return run
+
+
+def _sim(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import sim
+
+        return sim.run(verb, arguments)
 
     return run
 

@@ -67,6 +67,7 @@ class Driver:
         """Do what a fault says, now."""
         self._world.note(f"{fault.kind} {fault.words} {fault.seconds}")
         self._world.marks[f"fault {fault.kind}"] += 1
+        self._world.watcher.fault(self._world.loop.now, fault.kind, fault.words, fault.seconds)
         self._verbs[fault.kind](fault)
 
     def _lasting(self, fault: Fault, end: Callable[[], None]) -> None:
@@ -117,12 +118,20 @@ class Driver:
         self._world.start(member)
 
     def _pause(self, fault: Fault) -> None:
-        running = self._member(fault).running
+        member = self._member(fault)
+        running = member.running
         if running is None or running.incarnation.paused:
             return
-        loop = self._world.loop
-        loop.pause(running.incarnation)
-        self._lasting(fault, lambda: loop.resume(running.incarnation))
+        incarnation = running.incarnation
+        self._world.loop.pause(incarnation)
+        self._world.watcher.paused(self._world.loop.now, member.name)
+
+        def resume() -> None:
+            self._world.loop.resume(incarnation)
+            if member.running is running:
+                self._world.watcher.resumed(self._world.loop.now, member.name)
+
+        self._lasting(fault, resume)
 
     # ---------------------------------------------------------------- the network
 
@@ -295,16 +304,22 @@ class Driver:
         member = self._world.members.get(member_number(operation.via))
         if member is None:
             return False
-        begun = self._world.loop.now
         patience = CLIENT_PATIENCE[int(operation.client[1:]) % len(CLIENT_PATIENCE)]
+        loop, watcher = self._world.loop, self._world.watcher
+        begun = loop.now
+        number = watcher.asked(begun, operation.client, operation.via, operation.words)
         try:
             async with asyncio.timeout(patience):
                 outcome = await session.run(operation.words, lambda message: self._world.ask(member, message))
         except TimeoutError:
             session.give_up(operation.words, begun)
             self._world.note(f"{operation.client} gave up")
+            watcher.answered(loop.now, number, Outcome.UNKNOWN.value, None)
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
+        written_down = outcome is Outcome.OK and operation.words[0] not in ("compact", "past")
+        answer = session.history[-1].output if written_down else None
+        watcher.answered(loop.now, number, outcome.value, answer)
         return outcome is Outcome.OK
 
 

@@ -62,7 +62,8 @@ def with_names(scenario: Scenario, names: Mapping[str, str]) -> Scenario:
 
 def times_of(scenario: Scenario) -> list[float]:
     """Return when something happens, in order."""
-    return sorted({one.at for one in (*scenario.faults, *scenario.operations)})
+    events: list[Fault | Operation] = [*scenario.faults, *scenario.operations]
+    return sorted({event.at for event in events})
 
 
 def sooner(scenario: Scenario, begin: float, seconds: float) -> Scenario:

@@ -37,7 +37,7 @@ from raftkv.trace import (
 MARKS: dict[str, str] = {
     "two leaders at once": "a member began to lead while another one, of an older term, still took itself "
     "for the leader",
-    "paused leader replaced": "a member began to lead while its predecessor was paused and knew nothing of it",
+    "paused leader replaced": "a member began to lead while its predecessor was paused",
     "rivals in one term": "two members stood for election in the same term",
     "vote refused": "a member refused its vote to a candidate",
     "entries replaced": "a member's entries gave way to those of a later leader",
@@ -125,9 +125,8 @@ class Coverage:
 
     def _role_changed(self, name: str, event: Event) -> None:
         assert isinstance(event, RoleChanged), f"{event} is dispatched wrongly"
-        if event.role == "candidate":
-            if self._candidates.setdefault(event.term, name) != name:
-                self._hit("rivals in one term")
+        if event.role == "candidate" and self._candidates.setdefault(event.term, name) != name:
+            self._hit("rivals in one term")
         if event.role != "leader":
             return
         for member in self._world.members.values():

@@ -16,9 +16,7 @@ from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft import Message, PeerEvent
 from raftkv.raft.codec import decode_message, encode_message
 from raftkv.sim.loop import SimLoop
-
-Link = tuple[int, int]
-"""From a member to a member."""
+from raftkv.sim.watch import NOBODY, Link, Watcher
 
 Serve = Callable[[int, int, int, int], Awaitable[SnapshotChunk | None]]
 """Lets a member serve a piece of a snapshot: member, index, term, offset. Raises PeerUnavailable."""
@@ -50,7 +48,13 @@ CALM = Conditions()
 class SimNetwork:
     """Every link between the members of one cluster."""
 
-    def __init__(self, loop: SimLoop, random: Random, witness: Callable[[int, int, bytes], None]) -> None:
+    def __init__(
+        self,
+        loop: SimLoop,
+        random: Random,
+        witness: Callable[[int, int, bytes], None],
+        watcher: Watcher = NOBODY,
+    ) -> None:
         """``witness(source, target, frame)`` sees every frame when it arrives."""
         self.conditions = CALM
         self.serve: Serve = _nobody_serves
@@ -60,6 +64,7 @@ class SimNetwork:
         self._loop = loop
         self._random = random
         self._witness = witness
+        self._watcher = watcher
         self._receivers: dict[int, Receiver] = {}
         self._peers: dict[int, tuple[int, ...]] = {}
         self._cut: dict[Link, int] = {}
@@ -93,26 +98,28 @@ class SimNetwork:
             self.counts["to no peer"] += 1
             return
         if self.is_cut(link) or message.target not in self._receivers:
+            self._watcher.lost(self._loop.now, self._watcher.sent(self._loop.now, message), "no way")
             self._lose(link)
             return
         weather, random = self.conditions, self._random
         if weather.loss and random.random() < weather.loss:
             self.counts["lost"] += 1
+            self._watcher.lost(self._loop.now, self._watcher.sent(self._loop.now, message), "lost")
             return
         frame = encode_message(message)
-        self._carry(link, frame)
+        self._carry(link, frame, self._watcher.sent(self._loop.now, message))
         if weather.duplication and random.random() < weather.duplication:
             self.counts["doubled"] += 1
-            self._carry(link, frame)
-
-    def _may_answer(self, link: Link) -> bool:
-        """Whether the target was heard a moment ago: an answer needs no address of its own."""
-        return self._loop.now - self._last_arrival.get(link[::-1], -1.0) < ANSWER_SECONDS
+            self._carry(link, frame, self._watcher.sent(self._loop.now, message))
 
     @property
     def is_partitioned(self) -> bool:
         """Whether any link is cut."""
         return bool(self._cut)
+
+    def _may_answer(self, link: Link) -> bool:
+        """Whether the target was heard a moment ago: an answer needs no address of its own."""
+        return self._loop.now - self._last_arrival.get(link[::-1], -1.0) < ANSWER_SECONDS
 
     def is_cut(self, link: Link) -> bool:
         """Whether nothing passes a link."""
@@ -138,6 +145,8 @@ class SimNetwork:
     def cut(self, links: Iterable[Link]) -> None:
         """Cut links; cut twice, a link has to be mended twice."""
         for link in links:
+            if link not in self._cut:
+                self._watcher.cut(self._loop.now, link)
             self._cut[link] = self._cut.get(link, 0) + 1
 
     def mend(self, links: Iterable[Link]) -> None:
@@ -148,17 +157,19 @@ class SimNetwork:
                 self._cut[link] = left
             elif link in self._cut:
                 del self._cut[link]
+                self._watcher.mended(self._loop.now, link)
                 self._connect(link)
 
     def mend_all(self) -> None:
         """Take back every cut."""
         links, self._cut = list(self._cut), {}
         for link in links:
+            self._watcher.mended(self._loop.now, link)
             self._connect(link)
 
     # ---------------------------------------------------------------- inside
 
-    def _carry(self, link: Link, frame: bytes) -> None:
+    def _carry(self, link: Link, frame: bytes, number: int) -> None:
         weather = self.conditions
         delay = weather.shortest
         if weather.longest > weather.shortest:
@@ -167,13 +178,15 @@ class SimNetwork:
         if not weather.reordering:
             arrival = max(arrival, self._last_arrival.get(link, 0.0))
         self._last_arrival[link] = arrival
-        self._loop.call_world_at(arrival, self._arrive, link, frame)
+        self._loop.call_world_at(arrival, self._arrive, link, frame, number)
 
-    def _arrive(self, link: Link, frame: bytes) -> None:
+    def _arrive(self, link: Link, frame: bytes, number: int) -> None:
         receiver = self._receivers.get(link[1])
         if receiver is None or self.is_cut(link):
+            self._watcher.lost(self._loop.now, number, "nobody is there" if receiver is None else "no way")
             self._lose(link)
             return
+        self._watcher.arrived(self._loop.now, number)
         self.counts["arrived"] += 1
         self._witness(*link, frame)
         message = decode_message(frame)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from raftkv.sim.network import Link
+from raftkv.sim.watch import Link
 
 
 class Cut(NamedTuple):

@@ -15,14 +15,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from raftkv.errors import ConfigError
-from raftkv.raft import make_core
 from raftkv.sim import edits
-from raftkv.sim.members import CoreFactory
 from raftkv.sim.network import CALM
 from raftkv.sim.run import Result, run_scenario
 from raftkv.sim.scenario import FAST, SAFETY_END, Heal, Scenario, format_scenario
 
 T = TypeVar("T")
+
+Run = Callable[[Scenario], Result]
+"""Runs a scenario: ``run_scenario``, with the core that is asked."""
 
 FRESH_SEEDS = 3
 """Other seeds to try for a part that can't be left out otherwise."""
@@ -30,11 +31,14 @@ FRESH_SEEDS = 3
 LARGE_PART = 8
 """Faults or operations from which on a part is worth other seeds."""
 
+SNAPSHOT_COUNTS = (1, 3, 10)
+"""Small ones, so that fewer requests lead to a snapshot."""
+
 DIGITS = (0, 1, 2)
 """Digits behind the point to try for a time, fewest first."""
 
-GAP_SECONDS = 1.0
-"""What is left of the time between two events of which nothing happens in between."""
+GAPS_SECONDS = (0.5, 1.0, 2.0)
+"""What to leave of a longer time without events; the next thing to try is its half."""
 
 
 class Limits(NamedTuple):
@@ -42,6 +46,9 @@ class Limits(NamedTuple):
 
     runs: int = 600
     seconds: float = 300.0
+
+
+LIMITS = Limits()
 
 
 @dataclass(slots=True)
@@ -68,19 +75,19 @@ class LimitReached(Exception):
 
 def shrink(
     scenario: Scenario,
-    make: CoreFactory = make_core,
-    limits: Limits = Limits(),
+    run: Run = run_scenario,
+    limits: Limits = LIMITS,
     progress: Callable[[int, int], None] = lambda runs, lines: None,
 ) -> Shrunk:
-    """Return a shorter scenario that fails the same check.
+    """Return a shorter scenario that fails the same check when it is ``run``.
 
     ``progress`` hears after each run how many there were, and how many lines the scenario has.
     Raises NothingToShrink.
     """
-    result = run_scenario(scenario, make)
+    result = run(scenario)
     if result.passed:
         raise NothingToShrink(f"seed {scenario.seed} passes: there is nothing to shrink")
-    search = _Search(scenario, result, make, limits, progress)
+    search = _Search(scenario, result, run, limits, progress)
     complete = True
     try:
         search.to_the_end()
@@ -103,14 +110,14 @@ class _Search:
         self,
         scenario: Scenario,
         result: Result,
-        make: CoreFactory,
+        run: Run,
         limits: Limits,
         progress: Callable[[int, int], None],
     ) -> None:
         self.best = scenario
         self.result = result
         self.runs = 1
-        self._make = make
+        self._run = run
         self._limits = limits
         self._progress = progress
         self._begun = time.perf_counter()
@@ -163,7 +170,7 @@ class _Search:
         self.runs += 1
         self._tried[text] = None
         try:
-            result = run_scenario(candidate, self._make)
+            result = self._run(candidate)
         except ConfigError:
             return False  # a fault whose member has been left out
         if result.check != self.result.check:
@@ -178,9 +185,9 @@ class _Search:
         """Leave out what comes after the failure, and heal there."""
         best = self.best
         heal = best.heal or Heal(SAFETY_END, best.members)
-        last = max([one.at for one in (*best.faults, *best.operations)], default=0.0)
-        ends = [self.result.failed_at, last + 1.0, last + 0.1]
-        for end in [edits.rounded_up(end) for end in ends if end < heal.at]:
+        last = max(edits.times_of(best), default=0.0)
+        ends = [self.result.failed_at, *(last + seconds for seconds in (0.1, 1.0, 2.0, 5.0))]
+        for end in [edits.rounded_up(end) for end in ends if edits.rounded_up(end) < heal.at]:
             faults = tuple(fault for fault in best.faults if fault.at < end)
             operations = tuple(one for one in best.operations if one.at < end)
             candidate = replace(best, faults=faults, operations=operations, heal=heal._replace(at=end))
@@ -199,7 +206,9 @@ class _Search:
         self._try(replace(self.best, disk=FAST), FRESH_SEEDS)
         for name in sorted(self.best.options):
             options = {other: value for other, value in self.best.options.items() if other != name}
-            self._try(replace(self.best, options=options), FRESH_SEEDS)
+            if not self._try(replace(self.best, options=options), FRESH_SEEDS) and name == "snapshot-count":
+                counts = [str(count) for count in SNAPSHOT_COUNTS if count < int(self.best.options[name])]
+                self._first_of(replace(self.best, options={**options, name: count}) for count in counts)
 
     # ---------------------------------------------------------------- the events
 
@@ -258,7 +267,9 @@ class _Search:
             if self._try(edits.with_names(self.best, {old: keys[0]})):
                 continue
         values = [word for one in self.best.operations for word in one.words[1:] if word[0] == "c"]
-        self._try(edits.with_names(self.best, {old: f"v{i}" for i, old in enumerate(dict.fromkeys(values), 1)}))
+        self._try(
+            edits.with_names(self.best, {old: f"v{i}" for i, old in enumerate(dict.fromkeys(values), 1)})
+        )
 
     # ---------------------------------------------------------------- times
 
@@ -267,8 +278,9 @@ class _Search:
         position = 0
         while position < len(times := edits.times_of(self.best)):
             gap = times[position] - (times[position - 1] if position else 0.0)
-            if gap > GAP_SECONDS:
-                self._try(edits.sooner(self.best, times[position], gap - GAP_SECONDS))
+            for left in [left for left in (*GAPS_SECONDS, round(gap / 2, 1)) if left < gap]:
+                if self._try(edits.sooner(self.best, times[position], gap - left)):
+                    break
             position += 1
 
     def _round_times(self) -> None:

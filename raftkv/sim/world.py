@@ -23,12 +23,12 @@ from raftkv.node.config import Config
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
-from raftkv.sim.checks import TimedObserver
 from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.members import Assembly, CoreFactory, Member, Running, is_expected, peer_url, reasons
 from raftkv.sim.network import SimNetwork, SimTransport
 from raftkv.sim.scenario import Scenario
+from raftkv.sim.watch import NOBODY, Watcher
 from raftkv.trace import Event
 from raftkv.workloads.kv import NotSent
 
@@ -66,13 +66,20 @@ Told = Callable[[float, str, Event], None]
 class World:
     """The state of one run. Made inside a running ``SimLoop``, by nobody's incarnation."""
 
-    def __init__(self, scenario: Scenario, loop: SimLoop, make: CoreFactory = make_core) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        loop: SimLoop,
+        make: CoreFactory = make_core,
+        watcher: Watcher = NOBODY,
+    ) -> None:
         self.scenario = scenario
         self.loop = loop
-        self.network = SimNetwork(loop, Random(f"{scenario.seed}:delays"), self._witness)
+        self.watcher = watcher
+        self.network = SimNetwork(loop, Random(f"{scenario.seed}:delays"), self._witness, watcher)
         self.network.conditions = scenario.network
         self.network.serve = self._serve_snapshot
-        self.observer = TimedObserver()
+        self.observer = watcher.observer(lambda: loop.now)
         self.members: dict[int, Member] = {}
         self.marks: Counter[str] = Counter()
         self.broken: list[Broken] = []
@@ -119,6 +126,7 @@ class World:
         transport = SimTransport(member.number, self.network)
         seed = f"{self.scenario.seed}:{member.name}:{member.starts}"
         self.note(f"start {member.name}")
+        self.watcher.started(self.loop.now, member.name)
 
         def emit(event: Event) -> None:
             self._told(member, event)
@@ -133,6 +141,7 @@ class World:
             return
         self.note(f"crash {member.name} {outcome}")
         self._going_down(member)
+        self.watcher.crashed(self.loop.now, member.name, outcome)
         disk = member.disk
         disk.crash()
         self._bury(member)
@@ -166,6 +175,7 @@ class World:
         error = task.exception() if not task.cancelled() else None
         found = reasons(error) if error is not None else []
         self.note(f"end {member.name} {[type(one).__name__ for one in found]}")
+        self.watcher.ended(self.loop.now, member.name, found)
         for one in found:
             if not is_expected(one):
                 self.fail(check_of(one), f"{member.name}: {type(one).__name__}: {one}")
@@ -286,6 +296,7 @@ class World:
     def _told(self, member: Member, event: Event) -> None:
         self.note(f"{member.name} {event!r}")
         self.marks[type(event).__name__] += 1
+        self.watcher.happened(self.loop.now, member.name, event)
         for listener in self.listeners:
             listener(self.loop.now, member.name, event)
 
