@@ -21,7 +21,7 @@ from raftkv.node.waiters import Waiter, Waiters
 from raftkv.raft.types import Entry, EntryKind, Role
 from raftkv.schema.messages import DeleteRangeRequest, RangeRequest, TxnRequest, TxnResponse
 from raftkv.service import KvService
-from raftkv.sim.mutants.families import FRESH_READS, LOST_WRITE, SNAPSHOT, STATE_MACHINE_SAFETY
+from raftkv.sim.mutants.families import FRESH_READS, LOST_WRITE, REFUSED_START, SNAPSHOT, STATE_MACHINE_SAFETY
 from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch
 
 
@@ -203,7 +203,7 @@ MUTANTS = (
         "revision not restored",
         s7_revision_not_restored,
         Hardness.EASY,
-        (*SNAPSHOT, "linearizability", "durability"),
+        (*SNAPSHOT, *REFUSED_START, "linearizability", "durability"),
     ),
     Mutant("S9", "snapshot taken while applying", s9_cut_while_applying, Hardness.MEDIUM, SNAPSHOT),
     Mutant("A2", "apply depends on the local clock", a2_local_clock, Hardness.MEDIUM, STATE_MACHINE_SAFETY),

@@ -38,7 +38,7 @@ class Patch:
 
 
 class Mutant(NamedTuple):
-    """A bug. ``apply`` puts it in; ``caught_by``: the names of checks that are right to fail.
+    """A bug. ``apply`` puts it in; ``caught_by``: what the names of checks that are right to fail begin with.
 
     ``profile``: how the campaign that has to find it draws.
     """
