@@ -31,6 +31,7 @@ class Profile:
     keys: int = 6
     pause_seconds: float = 0.16
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
+    election_timeout: tuple[int, ...] = (500, 500, 1000)
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -38,6 +39,8 @@ DEFAULT_KINDS = {
     "partition": 0.6,
     "crash": 0.6,
     "crash all": 0.2,
+    "leader crash": 0.35,
+    "leader cut": 0.35,
     "kill": 0.3,
     "pause": 0.3,
     "weather": 0.5,
@@ -73,7 +76,12 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
     """Return the scenario of a seed."""
     mix = Random(f"{seed}:mix")
     kinds = [kind for kind, chance in profile.kinds.items() if mix.random() < chance]
-    options = {**dict(profile.options), "snapshot-count": str(mix.choice(profile.snapshot_count))}
+    timeout = Random(f"{seed}:timers").choice(profile.election_timeout)
+    options = {
+        **dict(profile.options),
+        "snapshot-count": str(mix.choice(profile.snapshot_count)),
+        "election-timeout": str(timeout),
+    }
     return Scenario(
         nodes=nodes,
         seed=seed,
@@ -117,6 +125,8 @@ class _Faults:
             "partition": self._partition,
             "crash": self._crash,
             "crash all": self._crash_all,
+            "leader crash": self._leader_crash,
+            "leader cut": self._leader_cut,
             "kill": self._kill,
             "pause": self._pause,
             "weather": self._weather,
@@ -163,6 +173,13 @@ class _Faults:
     def _crash_all(self, at: float) -> Iterator[Fault]:
         for number in self._numbers:
             yield from self._crash(at, f"n{number}")
+
+    def _leader_crash(self, at: float) -> Iterator[Fault]:
+        outcome = self._random.choice(("nothing", "all", "prefix", "sectors"))
+        yield Fault(at, "leader-crash", (outcome,), self._length(3))
+
+    def _leader_cut(self, at: float) -> Iterator[Fault]:
+        yield Fault(at, "leader-cut", (self._random.choice(("in", "out", "both", "both")),), self._length(5))
 
     def _kill(self, at: float) -> Iterator[Fault]:
         member = self._name()

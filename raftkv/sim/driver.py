@@ -41,6 +41,8 @@ class Driver:
             "crash": self._crash,
             "kill": self._kill,
             "start": self._start,
+            "leader-crash": self._leader_crash,
+            "leader-cut": self._leader_cut,
             "pause": self._pause,
             "cut": self._cut,
             "weather": self._weather,
@@ -116,6 +118,28 @@ class Driver:
         if member.running is None and self._active:
             self._ended()
         self._world.start(member)
+
+    def _leader(self) -> Member | None:
+        """Return who leads now, by the newest term."""
+        terms = [(m.node.term, m.number) for m in self._world.members.values() if m.node and leads(m)]
+        return self._world.members[max(terms)[1]] if terms else None
+
+    def _leader_crash(self, fault: Fault) -> None:
+        """Let whoever leads lose power, and come back."""
+        if (member := self._leader()) is not None:
+            self._world.crash(member, fault.words[0])
+            self._lasting(fault, lambda: self._world.start(member))
+
+    def _leader_cut(self, fault: Fault) -> None:
+        """Cut whoever leads off: what it sends (``out``), what it is sent (``in``), or ``both``."""
+        if (member := self._leader()) is None:
+            return
+        others = [number for number in self._world.members if number != member.number]
+        outward = [(member.number, other) for other in others]
+        inward = [(other, member.number) for other in others]
+        links = {"out": outward, "in": inward}.get(fault.words[0], outward + inward)
+        self._world.network.cut(links)
+        self._lasting(fault, lambda: self._world.network.mend(links))
 
     def _pause(self, fault: Fault) -> None:
         member = self._member(fault)

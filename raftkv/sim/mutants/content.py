@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from raftkv.errors import ProposalDropped
-from raftkv.mvcc import store_dump, version_table
 from raftkv.mvcc.commands import RequestId
 from raftkv.mvcc.compaction import Compactor
 from raftkv.mvcc.parts import CopiedDump, pack_block
@@ -14,8 +13,8 @@ from raftkv.mvcc.sessions import Sessions, _encode
 from raftkv.mvcc.store import FIRST_REVISION, Store
 from raftkv.mvcc.store_dump import StoreDump
 from raftkv.mvcc.txn import TxnPlan
-from raftkv.mvcc.version_table import VersionTable
-from raftkv.mvcc.versions import CREATE, VERSION, Version, revision_of
+from raftkv.mvcc.version_table import VersionTable, newest_of
+from raftkv.mvcc.versions import CREATE, MOD, VERSION, Version
 from raftkv.node.node import Node
 from raftkv.node.waiters import Waiter, Waiters
 from raftkv.raft.types import Entry, EntryKind, Role
@@ -184,13 +183,17 @@ def k4_newer_than_asked(patch: Patch) -> None:
 
 
 def k5_compacts_what_lives(patch: Patch) -> None:
-    """Let a compaction remove the version that is live at its revision."""
+    """Let a compaction remove the only version of a key that it does not forbid to read."""
+    prune = VersionTable.prune
 
-    def all_below(versions: list[Version], revision: int) -> int:
-        return sum(revision_of(version) < revision for version in versions)
+    def too_much(self: VersionTable, key: bytes, revision: int, most: int) -> int:
+        entry = self.entries.get(key)
+        if entry is not None and newest_of(entry)[VERSION] and newest_of(entry)[MOD] < revision:
+            self.entries.remove(key)
+            return 1
+        return prune(self, key, revision, most)
 
-    patch.set(version_table, "superseded", all_below)
-    patch.set(store_dump, "superseded", all_below)
+    patch.set(VersionTable, "prune", too_much)
 
 
 MUTANTS = (
@@ -205,7 +208,7 @@ MUTANTS = (
         Hardness.EASY,
         (*SNAPSHOT, *REFUSED_START, "linearizability", "durability"),
     ),
-    Mutant("S9", "snapshot taken while applying", s9_cut_while_applying, Hardness.MEDIUM, SNAPSHOT),
+    Mutant("S9", "snapshot taken while applying", s9_cut_while_applying, Hardness.MEDIUM, (*SNAPSHOT, "linearizability")),
     Mutant("A2", "apply depends on the local clock", a2_local_clock, Hardness.MEDIUM, STATE_MACHINE_SAFETY),
     Mutant("A4", "retry applied twice", a4_retry_applied_twice, Hardness.MEDIUM, LOST_WRITE),
     Mutant("A5", "waiter of an index answered by another entry", a5_waiter_by_index, Hardness.MEDIUM, LOST_WRITE),

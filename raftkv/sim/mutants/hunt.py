@@ -1,7 +1,7 @@
 """Looks for mutants: how many seeds of the default campaign until a check fails, and which check it is."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from statistics import median
@@ -27,9 +27,13 @@ class Search(NamedTuple):
 
 @dataclass(slots=True)
 class Found:
-    """What came of a search. ``seeds``: how many it took; ``check`` "" = nothing failed in all of them."""
+    """What came of the search from ``first`` on.
+
+    ``seeds``: how many it took; ``check`` "" = nothing failed in all of them.
+    """
 
     mutant: str
+    first: int
     seeds: int
     seconds: float
     seed: int = 0
@@ -54,8 +58,8 @@ def search(order: Search) -> Found:
             done += 1
             if not result.passed:
                 spent = time.perf_counter() - begun
-                return Found(mutant.id, done, spent, result.seed, result.check, result.detail)
-    return Found(mutant.id, done, time.perf_counter() - begun)
+                return Found(mutant.id, order.first, done, spent, result.seed, result.check, result.detail)
+    return Found(mutant.id, order.first, done, time.perf_counter() - begun)
 
 
 @dataclass(slots=True)
@@ -104,14 +108,12 @@ def run(
     bases: tuple[int, ...] = BASE_SEEDS,
     most: int | None = None,
     seconds: float = 600.0,
-    progress: Callable[[str, int, int], None] = lambda name, done, whole: None,
 ) -> Iterator[Hunt]:
     """Hunt for the mutants named, one after the other; at most ``seconds`` for each.
 
     ``most``: seeds a search; by default twice what the mutant's class allows.
     """
-    for number, name in enumerate(names):
-        progress(name, number, len(names))
+    for name in names:
         limit = most if most is not None else 2 * mutant_named(name).hardness.value
         share = seconds / len(bases)
         orders = [Search(name, base, limit, share) for base in bases]

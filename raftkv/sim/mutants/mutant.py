@@ -40,7 +40,7 @@ class Patch:
 class Mutant(NamedTuple):
     """A bug. ``apply`` puts it in; ``caught_by``: what the names of checks that are right to fail begin with.
 
-    ``profile``: how the campaign that has to find it draws.
+    ``profile``: how the campaign that has to find it draws. ``remark``: what else its row of the table says.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Mutant(NamedTuple):
     hardness: Hardness
     caught_by: tuple[str, ...] = ()
     profile: str = "default"
+    remark: str = ""
 
 
 @contextmanager
