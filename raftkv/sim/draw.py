@@ -47,7 +47,7 @@ DEFAULT_KINDS = {
     "slow disk": 0.3,
     "full disk": 0.15,
     "disk error": 0.15,
-    "rot": 0.15,
+    "rot": 0.25,
     "clock": 0.3,
     "transfer": 0.35,
     "members": 0.3,
@@ -121,6 +121,7 @@ class _Faults:
         self._numbers = list(range(1, nodes + 1))
         self._kinds = kinds
         self._rotten: list[int] = []
+        self._stretch = random.choice((1.0, 1.0, 1.0, 3.0))
         self._makers: dict[str, Callable[[float], Iterator[Fault]]] = {
             "partition": self._partition,
             "crash": self._crash,
@@ -156,7 +157,7 @@ class _Faults:
         return f"n{self._random.choice(self._numbers)}"
 
     def _length(self, longest: float = 5.0) -> float:
-        return _round(self._random.uniform(0.1, 1.0) * self._random.uniform(0.2, longest))
+        return _round(self._stretch * self._random.uniform(0.1, 1.0) * self._random.uniform(0.2, longest))
 
     def _partition(self, at: float) -> Iterator[Fault]:
         kind = self._random.choice(KINDS)
@@ -166,8 +167,9 @@ class _Faults:
 
     def _crash(self, at: float, member: str = "") -> Iterator[Fault]:
         member = member or self._name()
-        outcome = self._random.choice(("nothing", "all", "prefix", "sectors", "sectors"))
-        yield Fault(at, "crash", (member, outcome))
+        outcome = self._random.choice(("nothing", "all", "prefix", "torn", "sectors", "sectors"))
+        words = (member, outcome, "writing") if self._random.random() < 0.5 else (member, outcome)
+        yield Fault(at, "crash", words)
         yield Fault(_round(at + self._length(4)), "start", (member,))
 
     def _crash_all(self, at: float) -> Iterator[Fault]:
@@ -175,7 +177,7 @@ class _Faults:
             yield from self._crash(at, f"n{number}")
 
     def _leader_crash(self, at: float) -> Iterator[Fault]:
-        outcome = self._random.choice(("nothing", "all", "prefix", "sectors"))
+        outcome = self._random.choice(("nothing", "all", "prefix", "torn", "sectors"))
         yield Fault(at, "leader-crash", (outcome,), self._length(3))
 
     def _leader_cut(self, at: float) -> Iterator[Fault]:

@@ -11,10 +11,15 @@ from raftkv.raft.quorum import is_majority
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
 from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, parse_links
 from raftkv.sim.world import World
-from raftkv.workloads.kv import Session
+from raftkv.workloads.kv import Session, WrongAnswer
 
 CLIENT_PATIENCE = (3.0, 3.0, 12.0)
 """Seconds after which a client gives a request up, by turns: some wait until they are told something."""
+
+WRITING_SECONDS = 0.1
+"""How long a crash waits for its victim to write; it may be started again before that."""
+
+WRITING_EVERY = 0.0003
 
 CHANGE_SECONDS = 3.0
 """How long an operator tries to carry a change of the members through."""
@@ -105,7 +110,20 @@ class Driver:
         member = self._member(fault)
         if member.running is not None:
             self._began()
-        self._world.crash(member, fault.words[1])
+        if "writing" in fault.words:
+            self._crash_writing(member, fault.words[1], self._world.loop.now + WRITING_SECONDS)
+        else:
+            self._world.crash(member, fault.words[1])
+
+    def _crash_writing(self, member: Member, outcome: str, until: float) -> None:
+        """Crash a member as soon as something of it is written and not synced."""
+        loop = self._world.loop
+        if self.healed_at is not None or member.running is None:
+            return
+        if loop.now < until and not member.disk.is_writing:
+            loop.call_later(WRITING_EVERY, self._crash_writing, member, outcome, until)
+        else:
+            self._world.crash(member, outcome)
 
     def _kill(self, fault: Fault) -> None:
         member = self._member(fault)
@@ -335,6 +353,10 @@ class Driver:
         try:
             async with asyncio.timeout(patience):
                 outcome = await session.run(operation.words, lambda message: self._world.ask(member, message))
+        except WrongAnswer as error:
+            self._world.fail("wrong answer", f"{operation.via}: {error}")
+            watcher.answered(loop.now, number, "wrong", None)
+            return False
         except TimeoutError:
             session.give_up(operation.words, begun)
             self._world.note(f"{operation.client} gave up")

@@ -36,6 +36,7 @@ OUTCOMES = {
     "nothing": Outcome.NOTHING,
     "all": Outcome.ALL,
     "prefix": Outcome.PREFIX,
+    "torn": Outcome.TORN,
     "sectors": Outcome.SECTORS,
 }
 

@@ -30,11 +30,15 @@ from raftkv.schema.messages import (
     CompareResult,
     CompareTarget,
     DeleteRangeRequest,
+    DeleteRangeResponse,
     KeyValue,
     PutRequest,
+    PutResponse,
     RangeRequest,
+    RangeResponse,
     RequestOp,
     TxnRequest,
+    TxnResponse,
 )
 
 Request = tuple[Any, ...]
@@ -60,6 +64,10 @@ class NotSent(RaftKvError):
     """No connection could be made, so the request certainly had no effect."""
 
 
+class WrongAnswer(Exception):
+    """A response is not one to its request at all."""
+
+
 class Session:
     """One client: what it has seen of each key, and what it did.
 
@@ -78,7 +86,7 @@ class Session:
         self.past: list[PastRead] = []
 
     async def run(self, words: tuple[str, ...], call: Call) -> Outcome:
-        """Do one request and write down what came of it."""
+        """Do one request and write down what came of it. Raises WrongAnswer."""
         if words[0] == "compact":
             return await self._compact(call)
         if words[0] == "past":
@@ -91,6 +99,8 @@ class Session:
             outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
             self._write_down(request, begun, None, outcome)
             return outcome
+        if not fits(request, response):
+            raise WrongAnswer(f"{words} was answered with {response}")
         output = (response.header.revision, result_of(request, response))
         self._learn(request, output)
         self._write_down(request, begun, output, Outcome.OK)
@@ -200,6 +210,25 @@ def _operation(request: Request) -> RequestOp:
             return RequestOp(request_put=message)
         case message:
             return RequestOp(request_delete_range=message)
+
+
+_RESPONSES: dict[str, type] = {
+    "get": RangeResponse,
+    "put": PutResponse,
+    "delete": DeleteRangeResponse,
+    "txn": TxnResponse,
+}
+
+
+def fits(request: Request, response: Any) -> bool:
+    """Whether a response has the shape of one to the request, a txn's branches included."""
+    if type(response) is not _RESPONSES[request[0]]:
+        return False
+    if not isinstance(response, TxnResponse):
+        return True
+    branch = request[2] if response.succeeded else request[3]
+    parts = [one.response_range or one.response_put or one.response_delete_range for one in response.responses]
+    return len(parts) == len(branch) and all(map(fits, branch, parts))
 
 
 def result_of(request: Request, response: Any) -> Any:

@@ -25,7 +25,7 @@ SENT_IS_DURABLE = _rules(
     "durable_claims_hold",
     "restart_recovers",
 )
-LOG_MATCHING = _rules("log_matching", "log_is_ordered", "leader_appends_only", "leader_uses_own_term")
+LOG_MATCHING = _rules("match_is_durable", "log_matching", "log_is_ordered", "leader_appends_only", "leader_uses_own_term")
 LEADER_COMPLETENESS = _rules("leader_completeness", "vote_for_up_to_date_log")
 QUORUM_DURABLE = _rules(
     "committed_is_on_majority", "match_is_durable", "match_grows", "commit_own_term", "applied_is_durable"
@@ -51,6 +51,6 @@ SNAPSHOT = (
     "equal content",
 )
 FRESH_READS = (*_rules("read_is_fresh"), "linearizability")
-LOST_WRITE = ("durability", "linearizability", *_rules("restart_recovers"))
+LOST_WRITE = ("durability", "wrong answer", "linearizability", *_rules("restart_recovers"))
 REFUSED_START = ("refused start", "liveness")
 LIVENESS = ("liveness", "progress", "disruption")
