@@ -244,7 +244,7 @@ def _add_sim(verbs: Any) -> None:
 
 
 def _add_sim_mutants(actions: Any) -> None:
-    mutants = _verb(actions, "mutants", "put known bugs in and look for them", _sim("mutants"), *_JSON)
+    mutants = _verb(actions, "mutants", "put known bugs in and look for them", _sim("mutants"), _JSON)
     mutants.add_argument("--only", metavar="ID,..", help="these mutants (default: the catalogue of bugs)")
     mutants.add_argument("--blind", action="store_true", help="those written without looking at the checks")
     mutants.add_argument("--time", default="10m", metavar="T", help="for one mutant (default: 10m)")

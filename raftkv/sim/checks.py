@@ -154,7 +154,9 @@ class SnapshotWitness:
         disk, start = self._disk_of(name), f"{SNAPSHOTS}/{event.snapshot_index:016x}-"
         for path in sorted(disk.names):
             if path.startswith(start) and path.endswith(".snap"):
-                self.taken.setdefault(event.snapshot_index, {})[name] = _file_digest(path, bytes(disk.content(path)))
+                self.taken.setdefault(event.snapshot_index, {})[name] = _file_digest(
+                    path, bytes(disk.content(path))
+                )
 
     def compare(self, expected: Mapping[int, bytes]) -> str | None:
         """Say which snapshot is not the state at its index; None if all are."""

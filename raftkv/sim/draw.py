@@ -23,13 +23,16 @@ WARM_UP_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix."""
+    """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix.
+
+    ``pause_seconds`` between two requests of all clients together; the tuples are choices.
+    """
 
     name: str
     kinds: dict[str, float]
-    clients: int = 6
+    clients: tuple[int, ...] = (6, 12, 24)
     keys: int = 6
-    pause_seconds: float = 0.16
+    pause_seconds: float = 0.027
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
     options: tuple[tuple[str, str], ...] = ()
@@ -146,7 +149,7 @@ class _Faults:
         """Return the faults, by time. Without a kind there are none."""
         found: list[Fault] = []
         at = WARM_UP_SECONDS
-        pace = self._random.choice((0.5, 1.0, 2.0))
+        pace = self._random.choice((0.3, 0.6, 1.2, 2.0))
         while self._kinds and at < SAFETY_END:
             kind = self._random.choice(self._kinds)
             found += self._makers[kind](_round(at))
@@ -229,7 +232,7 @@ class _Faults:
         if self._random.random() < 0.5:
             yield Fault(at, "drift", (self._name(), str(self._random.choice((0.9, 0.98, 1.02, 1.1)))))
         else:
-            yield Fault(at, "jump", (self._name(), str(self._random.choice((0.3, 1.5, 10)))))
+            yield Fault(at, "jump", (self._name(), str(self._random.choice((0.3, 1.5, 10, 10)))))
 
     def _transfer(self, at: float) -> Iterator[Fault]:
         yield Fault(at, "transfer", (self._name(),))
@@ -265,7 +268,9 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
     found: list[Operation] = []
     style = random.choice(("register", "mixed", "mixed"))
     keys = [f"k{number}" for number in range(1, random.randint(1, profile.keys) + 1)]
-    for number in range(1, profile.clients + 1):
+    clients = random.choice(profile.clients)
+    pause = profile.pause_seconds * clients  # many clients leave more under way, not more in all
+    for number in range(1, clients + 1):
         client = f"c{number}"
         home = f"n{random.randint(1, nodes)}"
         roams = random.random() < 0.7
@@ -274,7 +279,7 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
             via = f"n{random.randint(1, nodes)}" if roams else home
             words = _draw_request(random, style, keys, f"{client}.{len(found)}")
             found.append(Operation(_round(at), client, via, words))
-            at += random.uniform(0, 2 * profile.pause_seconds * (3 if random.random() < 0.05 else 1))
+            at += random.uniform(0, 2 * pause * (3 if random.random() < 0.05 else 1))
     return tuple(sorted(found, key=lambda operation: operation.at))
 
 

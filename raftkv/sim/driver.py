@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from raftkv.checkers.history import Outcome
 from raftkv.errors import ChangeRefused, ConfigError, LeaderMoving, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.membership import MemberInfo
+from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
@@ -251,12 +253,8 @@ class Driver:
     def _transfer(self, fault: Fault) -> None:
         target = member_number(fault.words[0])
         for member in self._world.members.values():
-            node = member.node
-            if node is not None and node.status().role is Role.LEADER:
-                try:
-                    node.transfer_leadership(target)
-                except RaftKvError:
-                    continue
+            if member.node is not None and leads(member):
+                self._world.run_in(member, partial(_hand_over, member.node, target), "transfer")
 
     def _snapshot(self, fault: Fault) -> None:
         member = self._member(fault)
@@ -330,7 +328,7 @@ class Driver:
                 await self.request(session, operation)
 
     def _is_too_late(self, operation: Operation) -> bool:
-        """Whether the time of a request has passed: after the healing nobody catches up or asks the removed."""
+        """Whether a request came too late: after the healing nobody catches up or asks who is removed."""
         if self.healed_at is None:
             return False
         return operation.at < self.healed_at or member_number(operation.via) in self._world.removed()
@@ -367,6 +365,10 @@ class Driver:
         answer = session.history[-1].output if written_down else None
         watcher.answered(loop.now, number, outcome.value, answer)
         return outcome is Outcome.OK
+
+
+async def _hand_over(node: Node, target: int) -> None:
+    node.transfer_leadership(target)
 
 
 def leads(member: Member) -> bool:

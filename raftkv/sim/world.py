@@ -255,6 +255,9 @@ class World:
             running.requests.pop(answer, None)
             running.incarnation.tasks.pop(task, None)
             error = None if task.cancelled() else task.exception()
+            if error is not None and not is_expected(error):
+                self.fail(check_of(error), f"{running.incarnation.name}: {type(error).__name__}: {error}")
+                error = OutcomeUnknown("an own bug")
             if not answer.done():
                 _pass_on(task, error, answer)
 
@@ -287,7 +290,14 @@ class World:
     def run_in(self, member: Member, work: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
         """Let a member that is up do something of which nobody awaits the end."""
         assert member.running is not None, f"{member.name} is down"
-        self.loop.spawn(member.running.incarnation, _quietly(work), name)
+        task = self.loop.spawn(member.running.incarnation, _quietly(work), name)
+
+        def done(task: "asyncio.Task[None]") -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                self.fail(check_of(error), f"{member.name}: {type(error).__name__}: {error}")
+
+        task.add_done_callback(done, context=self.loop.world)
 
     # ---------------------------------------------------------------- witnesses
 

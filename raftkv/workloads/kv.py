@@ -120,13 +120,14 @@ class Session:
         return Outcome.OK
 
     async def _read_past(self, key: str, call: Call) -> Outcome:
-        """Read at an older revision, and keep what came apart: the model knows the present only."""
+        """Read at an older revision, and keep the answer by itself: the model knows the present only."""
         revision = self._revisions[0]
         try:
             response = await call(RangeRequest(key=key.encode(), revision=revision))
         except RaftKvError as error:
             return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
-        self.past.append(PastRead(revision, key, _kv(response.kvs[0]).value if response.kvs else None))
+        value = response.kvs[0].value.decode() if response.kvs else None
+        self.past.append(PastRead(revision, key, value))
         return Outcome.OK
 
     def _write_down(self, request: Request, begun: float, output: Any, outcome: Outcome) -> None:
@@ -227,7 +228,9 @@ def fits(request: Request, response: Any) -> bool:
     if not isinstance(response, TxnResponse):
         return True
     branch = request[2] if response.succeeded else request[3]
-    parts = [one.response_range or one.response_put or one.response_delete_range for one in response.responses]
+    parts = [
+        one.response_range or one.response_put or one.response_delete_range for one in response.responses
+    ]
     return len(parts) == len(branch) and all(map(fits, branch, parts))
 
 

@@ -1,1 +1,1 @@
-"""The program with one bug put in, to see whether the simulator finds it: each is kept outside the program."""
+"""The program with one bug put in, to see whether the simulator finds it."""

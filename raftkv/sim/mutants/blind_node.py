@@ -59,7 +59,7 @@ def b10_acknowledges_on_a_full_disk(patch: Patch) -> None:
 
 
 def b11_same_ids_after_a_restart(patch: Patch) -> None:
-    """Number requests from 1 again after a restart, under the same boot."""
+    """Begin to count requests from 1 again after a restart, under the same boot."""
 
     def next_id(self: Waiters) -> RequestId:
         self._sequence += 1
@@ -175,7 +175,9 @@ MUTANTS = (
     Mutant("B10", "entries acknowledged on a full disk", b10_acknowledges_on_a_full_disk, Hardness.HARD),
     Mutant("B11", "request ids come twice after a restart", b11_same_ids_after_a_restart, Hardness.HARD),
     Mutant("B12", "proposals not repeated under a new leader", b12_not_proposed_again, Hardness.HARD),
-    Mutant("B13", "old snapshots removed before the new one counts", b13_files_go_before_the_mark, Hardness.HARD),
+    Mutant(
+        "B13", "old snapshots removed before the new one counts", b13_files_go_before_the_mark, Hardness.HARD
+    ),
     Mutant("B14", "log released beyond the oldest snapshot", b14_log_released_too_far, Hardness.HARD),
     Mutant("B15", "torn tail left in place", b15_torn_tail_left, Hardness.HARD),
     Mutant("B16", "everything on the disk taken for committed", b16_commit_hint_ahead, Hardness.HARD),

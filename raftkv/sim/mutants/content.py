@@ -208,15 +208,27 @@ MUTANTS = (
         Hardness.EASY,
         (*SNAPSHOT, *REFUSED_START, "linearizability", "durability"),
     ),
-    Mutant("S9", "snapshot taken while applying", s9_cut_while_applying, Hardness.MEDIUM, (*SNAPSHOT, "linearizability")),
+    Mutant(
+        "S9",
+        "snapshot taken while applying",
+        s9_cut_while_applying,
+        Hardness.MEDIUM,
+        (*SNAPSHOT, "linearizability"),
+    ),
     Mutant("A2", "apply depends on the local clock", a2_local_clock, Hardness.MEDIUM, STATE_MACHINE_SAFETY),
     Mutant("A4", "retry applied twice", a4_retry_applied_twice, Hardness.MEDIUM, LOST_WRITE),
-    Mutant("A5", "waiter of an index answered by another entry", a5_waiter_by_index, Hardness.MEDIUM, LOST_WRITE),
+    Mutant(
+        "A5", "waiter of an index answered by another entry", a5_waiter_by_index, Hardness.MEDIUM, LOST_WRITE
+    ),
     Mutant("A6", "time-out reported as a failure", a6_time_out_is_a_failure, Hardness.EASY, LOST_WRITE),
     Mutant("K1", "compare outside apply", k1_compare_outside_apply, Hardness.EASY, LOST_WRITE),
     Mutant("K3", "version goes on after a delete", k3_version_after_delete, Hardness.EASY, FRESH_READS),
-    Mutant("K3b", "delete of a missing key takes a revision", k3_delete_of_nothing, Hardness.EASY, FRESH_READS),
-    Mutant("K4", "range at a revision returns newer data", k4_newer_than_asked, Hardness.EASY, ("past reads",)),
+    Mutant(
+        "K3b", "delete of a missing key takes a revision", k3_delete_of_nothing, Hardness.EASY, FRESH_READS
+    ),
+    Mutant(
+        "K4", "range at a revision returns newer data", k4_newer_than_asked, Hardness.EASY, ("past reads",)
+    ),
     Mutant(
         "K5",
         "compaction removes the live version",

@@ -12,6 +12,7 @@ from raftkv.raft.types import Entry, EntryKind, Status
 from raftkv.sim.mutants.families import (
     ELECTION_SAFETY,
     LEADER_COMPLETENESS,
+    LOG_MATCHING,
     LOST_WRITE,
     QUORUM_DURABLE,
     REFUSED_START,
@@ -65,7 +66,7 @@ def w4_name_not_synced(patch: Patch) -> None:
             """Forget it."""
 
     async def unsynced(disk: Any, directory: str, sequence: int, size: int, content: bytes) -> None:
-        await publish(disk if sequence == 1 else Unsynced(disk), directory, sequence, size, content)  # type: ignore[arg-type]
+        await publish(disk if sequence == 1 else Unsynced(disk), directory, sequence, size, content)
 
     patch.set(segments, "publish_segment", unsynced)
 
@@ -168,7 +169,7 @@ MUTANTS = (
         "checksum not checked on read",
         w1_checksum_unread,
         Hardness.EASY,
-        (*STATE_MACHINE_SAFETY, *LOST_WRITE, *SNAPSHOT),
+        (*STATE_MACHINE_SAFETY, *LOG_MATCHING, *LOST_WRITE, *SNAPSHOT),
     ),
     Mutant(
         "W2",

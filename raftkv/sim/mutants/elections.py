@@ -36,7 +36,9 @@ def e2_vote_leaves_early(patch: Patch) -> None:
     """Answer a RequestVote before the vote is on the disk."""
     is_durable = Raft.is_durable
     patch.set(
-        Raft, "is_durable", lambda self, message: type(message) is RequestVoteReply or is_durable(self, message)
+        Raft,
+        "is_durable",
+        lambda self, message: type(message) is RequestVoteReply or is_durable(self, message),
     )
 
 

@@ -25,7 +25,9 @@ SENT_IS_DURABLE = _rules(
     "durable_claims_hold",
     "restart_recovers",
 )
-LOG_MATCHING = _rules("match_is_durable", "log_matching", "log_is_ordered", "leader_appends_only", "leader_uses_own_term")
+LOG_MATCHING = _rules(
+    "match_is_durable", "log_matching", "log_is_ordered", "leader_appends_only", "leader_uses_own_term"
+)
 LEADER_COMPLETENESS = _rules("leader_completeness", "vote_for_up_to_date_log")
 QUORUM_DURABLE = _rules(
     "committed_is_on_majority", "match_is_durable", "match_grows", "commit_own_term", "applied_is_durable"

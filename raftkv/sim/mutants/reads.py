@@ -7,8 +7,8 @@ from raftkv.node.node import Node
 from raftkv.raft import ReadState
 from raftkv.raft.core import Raft
 from raftkv.raft.messages import Message, RequestVote
-from raftkv.raft.ready import Ready
 from raftkv.raft.reads import LeaderLease
+from raftkv.raft.ready import Ready
 from raftkv.sim.mutants.families import FRESH_READS
 from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch
 
@@ -85,7 +85,9 @@ def _vote_whatever_was_promised(on_request_vote: Handler) -> Handler:
 
 MUTANTS = (
     Mutant("R1", "reads without a quorum round", r1_no_round, Hardness.EASY, FRESH_READS),
-    Mutant("R2", "read index before the term's first commit", r2_before_own_commit, Hardness.MEDIUM, FRESH_READS),
+    Mutant(
+        "R2", "read index before the term's first commit", r2_before_own_commit, Hardness.MEDIUM, FRESH_READS
+    ),
     Mutant("R4", "read before its index is applied", r4_before_applied, Hardness.MEDIUM, FRESH_READS),
     Mutant(
         "R5", "lease outlives a pause", r5_lease_outlives_a_pause, Hardness.MEDIUM, FRESH_READS, "lease-reads"
