@@ -44,6 +44,7 @@ DEFAULT_KINDS = {
     "crash all": 0.2,
     "leader crash": 0.35,
     "leader cut": 0.35,
+    "coups": 0.45,
     "kill": 0.3,
     "pause": 0.3,
     "weather": 0.5,
@@ -131,6 +132,7 @@ class _Faults:
             "crash all": self._crash_all,
             "leader crash": self._leader_crash,
             "leader cut": self._leader_cut,
+            "coups": self._coups,
             "kill": self._kill,
             "pause": self._pause,
             "weather": self._weather,
@@ -185,6 +187,14 @@ class _Faults:
 
     def _leader_cut(self, at: float) -> Iterator[Fault]:
         yield Fault(at, "leader-cut", (self._random.choice(("in", "out", "both", "both")),), self._length(5))
+
+    def _coups(self, at: float) -> Iterator[Fault]:
+        """Cut off one leader after the other, before the last one is back: their logs come apart."""
+        gap = self._random.uniform(0.4, 1.5)
+        for number in range(self._random.randint(2, 6)):
+            way = self._random.choice(("out", "both"))
+            length = _round(gap * self._random.uniform(0.5, 3.0))
+            yield Fault(_round(at + number * gap), "leader-cut", (way,), length)
 
     def _kill(self, at: float) -> Iterator[Fault]:
         member = self._name()
