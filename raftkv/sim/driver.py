@@ -217,7 +217,7 @@ class Driver:
     def _rot(self, fault: Fault) -> None:
         """Flip a bit of a member that is down: in the log well before its end, or in the newest snapshot."""
         member = self._member(fault)
-        if member.running is not None or not self._survives(self._world.voters(), without=member.number):
+        if member.running is not None or not self._survives(without=member.number):
             return
         folder = LOG if fault.words[1] == "wal" else SNAPSHOTS
         suffix = ".wal" if fault.words[1] == "wal" else ".snap"
@@ -278,18 +278,19 @@ class Driver:
         """Remove a member, unless what is left could not survive the members that are gone."""
         self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
 
-    def _survives(self, voters: tuple[int, ...], *, without: int = 0) -> bool:
-        """Whether a majority of ``voters`` has a whole disk, also if ``without`` had not."""
+    def _survives(self, *voters: int, without: int = 0) -> bool:
+        """Whether most of ``voters``, and of those there are, have a whole disk, even if ``without`` had not."""
         members = self._world.members
-        sound = [one for one in voters if not (members[one].gone or members[one].rotten or one == without)]
-        return is_majority(voters, sound)
+        sound = [one for one, m in members.items() if not (m.gone or m.rotten or one == without)]
+        electorates = self._world.electorates(members)
+        return all(is_majority(one, sound) for one in [*electorates, voters] if one)
 
     def _may_go_on(self, until: float) -> bool:
         return self._world.loop.now < until and self.healed_at is None
 
     def _may_change(self, kind: ChangeKind, number: int) -> bool:
-        left = tuple(one for one in self._world.voters() if one != number)
-        return kind is not ChangeKind.REMOVE or self._survives(left)
+        others = [one for one in self._world.voters() if one != number]
+        return self._survives(*others) if kind is ChangeKind.REMOVE else self._survives(*others, number)
 
     def _change(self, kind: ChangeKind, number: int) -> None:
         task = asyncio.create_task(self._carry_through(kind, number))

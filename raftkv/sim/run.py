@@ -195,13 +195,23 @@ class _Run:
         alive = [member for member in members if not (member.gone or (member.rotten and not member.running))]
         chosen = [member for member in alive if member.name in wanted and member.number in voters]
         for member in alive:
-            if is_majority(voters, [one.number for one in chosen]):
+            if (short := self._lacks_majority(chosen)) is None:
                 break
-            if member.number in voters and member not in chosen:
+            if member.number in short and member not in chosen:
+                chosen.append(member)
+        for member in alive:  # their logs may know of changes of their own
+            short = self._lacks_majority(chosen)
+            if short is not None and member.number in short and member not in chosen:
                 chosen.append(member)
         if not is_majority(voters, [one.number for one in chosen]):
             raise Broken("liveness of members", f"no majority of {voters} can be started: {self._gone()}")
         return chosen
+
+    def _lacks_majority(self, chosen: list[Member]) -> tuple[int, ...] | None:
+        """Return voters that decide, by the log of one of the chosen, and of whom too few are chosen."""
+        numbers = [member.number for member in chosen]
+        electorates = self.world.electorates(numbers)
+        return next((voters for voters in electorates if not is_majority(voters, numbers)), None)
 
     def _gone(self) -> str:
         return ", ".join(f"{m.name}: {m.gone}" for m in self.world.members.values() if m.gone)

@@ -5,7 +5,7 @@ The world knows what is true: what is cut, who is down and why. Members know onl
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from hashlib import blake2b
 from random import Random
 from typing import Any
@@ -224,6 +224,19 @@ class World:
         """Return the voters as the committed log has them."""
         ledger = self.observer.ledger
         return ledger.configuration_at(len(ledger.committed)).voters
+
+    def electorates(self, members: Iterable[int]) -> list[tuple[int, ...]]:
+        """Return the voters as the committed log has them, and as the logs of ``members`` have them beyond it.
+
+        A change is in force where it is appended (thesis §4.1), so one that is not committed counts as well.
+        """
+        ledger = self.observer.ledger
+        found = [self.voters()]
+        for number in members:
+            if (record := ledger.members.get(number)) is not None:
+                end = len(ledger.committed)
+                found += [one.voters for index, one in record.configurations if index > end]
+        return found
 
     def removed(self) -> tuple[int, ...]:
         """Return who was removed for good, as the committed log has it."""
