@@ -238,6 +238,27 @@ def _add_sim(verbs: Any) -> None:
         "--runs", type=_positive, default=600, metavar="N", help="runs to spend (default: 600)"
     )
     shrink.add_argument("--time", default="5m", metavar="T", help="time to spend (default: 5m)")
+    for verb in (replay, shrink):
+        verb.add_argument("--mutant", metavar="ID", help="put a bug of the catalogue in first (sim mutants)")
+    _add_sim_mutants(actions)
+
+
+def _add_sim_mutants(actions: Any) -> None:
+    mutants = _verb(actions, "mutants", "put known bugs in and look for them", _sim("mutants"), _JSON)
+    mutants.add_argument("--only", metavar="ID,..", help="these mutants (default: the catalogue of bugs)")
+    mutants.add_argument("--blind", action="store_true", help="those written without looking at the checks")
+    mutants.add_argument("--time", default="10m", metavar="T", help="for one mutant (default: 10m)")
+    mutants.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="processes to use (default: 1)"
+    )
+    mutants.add_argument(
+        "--searches", type=_positive, default=5, metavar="N", help="base seeds, at most 5 (default: 5)"
+    )
+    mutants.add_argument(
+        "--most", type=_positive, metavar="N", help="seeds a search (default: twice the goal of its class)"
+    )
+    mutants.add_argument("--read", metavar="FILE", help="hunt nothing, read JSON lines of hunts")
+    mutants.add_argument("--table", metavar="FILE", help="with --read: write docs/mutants.md")
 
 
 def _add_sim_run(actions: Any) -> None:

@@ -31,8 +31,20 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 
 def run(verb: str, arguments: argparse.Namespace) -> int:
     """Run one of the verbs and return its exit code."""
-    verbs = {"run": _run, "replay": _replay, "shrink": _shrink}
+    verbs = {"run": _run, "replay": _replay, "shrink": _shrink, "mutants": _mutants}
+    if getattr(arguments, "mutant", None):
+        from raftkv.sim.mutants.catalogue import mutant_named
+        from raftkv.sim.mutants.mutant import installed
+
+        with installed(mutant_named(arguments.mutant)):
+            return verbs[verb](arguments)
     return verbs[verb](arguments)
+
+
+def _mutants(arguments: argparse.Namespace) -> int:
+    from raftkv.cli import sim_mutants
+
+    return sim_mutants.run(arguments, parse_seconds(arguments.time))
 
 
 # ---------------------------------------------------------------- sim run

@@ -5,18 +5,27 @@ told, what is durable, and whether all members have the same content.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.linearizability import check
 from raftkv.checkers.mvcc_kv import MvccKv, done_requests, revision_of
 from raftkv.checkers.verdict import Validity
 from raftkv.mvcc.machine import Machine
+from raftkv.mvcc.parts import pack_block
+from raftkv.mvcc.store_dump import CHANGES, VERSIONS
 from raftkv.node.node import Node
-from raftkv.raft import Entry, EntryKind, decode_configuration
+from raftkv.raft import Configuration, Entry, EntryKind, Role, Snapshot, decode_configuration
 from raftkv.raft.invariants import Observer
 from raftkv.raft.ledger import Step
 from raftkv.raft.partial_log import PartialLog
+from raftkv.sim.disk import SimDisk
+from raftkv.sim.members import CLUSTER_ID, SNAPSHOTS
+from raftkv.storage.snapshot_format import SnapshotDecoder, SnapshotMeta
+from raftkv.trace import Event, SnapshotTaken
+from raftkv.workloads.kv import PastRead
 
 MAX_CHECK_STEPS = 2_000_000
 
@@ -43,21 +52,38 @@ class TimedObserver(Observer):
 class Replay:
     """The committed log, applied once more to a machine of its own; remembers what each revision wrote."""
 
-    def __init__(self, entries: PartialLog) -> None:
+    def __init__(self, entries: PartialLog, configuration_at: Callable[[int], Configuration]) -> None:
         self.machine = Machine()
+        self.snapshots: dict[int, bytes] = {}
+        self._configuration_at = configuration_at
+        self._values: dict[str, list[tuple[int, str | None]]] = {}
         self.writes: dict[int, set[tuple[str, str | None]]] = {}
-        self.digests: dict[int, bytes] = {}
         self._entries = entries
         self._next = 0
 
     def run(self, wanted: Iterable[int] = ()) -> None:
-        """Apply all; keep the digests after the entries ``wanted`` by index."""
+        """Apply all; keep what a snapshot after each of the entries ``wanted``, by index, has to hold."""
         wanted = set(wanted)
         for entry in self._entries[self._next :]:
             self._apply(entry)
             if entry.index in wanted:
-                self.digests[entry.index] = self.machine.digest()
+                self.snapshots[entry.index] = self._snapshot_at(entry)
         self._next = len(self._entries)
+
+    def _snapshot_at(self, entry: Entry) -> bytes:
+        """Return the digest of the file that a snapshot of the content as it is now has to be."""
+        snapshot = Snapshot(entry.index, entry.term, self._configuration_at(entry.index))
+        cut = self.machine.cut()
+        meta = SnapshotMeta(CLUSTER_ID, snapshot, cut.revision, cut.compact_revision, cut.keys)
+        digest = snapshot_digest(meta, cut.blocks())
+        cut.close()
+        return digest
+
+    def value_at(self, key: str, revision: int) -> str | None:
+        """Return what a key was at a revision; None: it was not there."""
+        history = self._values.get(key, [])
+        place = bisect_right(history, revision, key=lambda one: one[0])
+        return history[place - 1][1] if place else None
 
     def _apply(self, entry: Entry) -> None:
         before = self.machine.store.revision
@@ -72,6 +98,8 @@ class Replay:
                 (key.decode(), value.decode() if version else None)
                 for _, _, _, version, _, key, value in changes
             }
+            for _, _, _, version, _, key, value in changes:
+                self._values.setdefault(key.decode(), []).append((after, value.decode() if version else None))
 
 
 def linearizability(history: Sequence[Operation]) -> str | None:
@@ -92,6 +120,70 @@ def durability(history: Sequence[Operation], replay: Replay) -> str | None:
         if wrote and not wrote <= replay.writes.get(revision or 0, set()):
             return f"{operation.input} was acknowledged at revision {revision}, and is not there"
     return None
+
+
+def past_reads(found: Iterable[PastRead], replay: Replay) -> str | None:
+    """Say which read at an older revision brought something else than what was there; None if none did."""
+    for revision, key, value in found:
+        if (right := replay.value_at(key, revision)) != value:
+            return f"{key} at revision {revision} was read as {value!r}, and was {right!r}"
+    return None
+
+
+EMPTY_BLOCKS = (pack_block(VERSIONS, []), pack_block(CHANGES, []))
+"""A dump may have them where a compaction is under way; they say nothing."""
+
+
+def snapshot_digest(meta: SnapshotMeta | None, blocks: Iterable[tuple[str, int, bytes]]) -> bytes:
+    """Return a SHA-256 over what a snapshot says."""
+    hashed = sha256(repr(meta).encode())
+    for part, version, data in blocks:
+        if data not in EMPTY_BLOCKS:
+            hashed.update(b"%s %d %d " % (part.encode(), version, len(data)) + data)
+    return hashed.digest()
+
+
+class SnapshotWitness:
+    """Keeps what each snapshot holds that a member takes, to be compared with what it has to hold."""
+
+    def __init__(self, disk_of: Callable[[str], SimDisk]) -> None:
+        self._disk_of = disk_of
+        self.taken: dict[int, dict[str, bytes]] = {}
+
+    def take(self, _now: float, name: str, event: Event) -> None:
+        """Look at the file of a snapshot that was just taken."""
+        if not isinstance(event, SnapshotTaken):
+            return
+        disk, start = self._disk_of(name), f"{SNAPSHOTS}/{event.snapshot_index:016x}-"
+        for path in sorted(disk.names):
+            if path.startswith(start) and path.endswith(".snap"):
+                self.taken.setdefault(event.snapshot_index, {})[name] = _file_digest(
+                    path, bytes(disk.content(path))
+                )
+
+    def compare(self, expected: Mapping[int, bytes]) -> str | None:
+        """Say which snapshot is not the state at its index; None if all are."""
+        for index, files in self.taken.items():
+            for name, digest in files.items():
+                if expected.get(index) != digest:
+                    return f"the snapshot of {name} at {index} is not the content at that index"
+        return None
+
+
+def _file_digest(path: str, content: bytes) -> bytes:
+    decoder = SnapshotDecoder(path)
+    blocks = decoder.feed(content)
+    return snapshot_digest(decoder.meta, blocks)
+
+
+def leads_though_removed(node: Node) -> str | None:
+    """Say since when a member leads that knows its removal committed (thesis §4.2.2); None if it does not."""
+    status = node.status()
+    if status.role is not Role.LEADER or status.node_id in status.configuration.voters:
+        return None
+    if status.configuration_index > status.commit_index:
+        return None
+    return f"leads term {status.term}, and entry {status.configuration_index}, committed, removed it"
 
 
 def equal_content(nodes: dict[str, Node], replay: Replay) -> str | None:

@@ -144,6 +144,11 @@ class SimDisk:
         after.durable_names = dict(after.names)
         return after
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a power loss now would have a choice."""
+        return bool(self.name_changes) or any(inode.pending for inode in self.names.values())
+
     def fill(self) -> None:
         """Let there be no room for anything more."""
         self.capacity = self._used()

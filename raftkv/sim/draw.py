@@ -27,14 +27,18 @@ BEATS = (0.0, 0.1, 0.25, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix."""
+    """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix.
+
+    ``pause_seconds`` between two requests of all clients together; the tuples are choices.
+    """
 
     name: str
     kinds: dict[str, float]
-    clients: int = 12
+    clients: tuple[int, ...] = (6, 12, 24)
     keys: int = 6
-    pause_seconds: float = 0.21
+    pause_seconds: float = 0.0175
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
+    election_timeout: tuple[int, ...] = (500, 500, 1000)
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -42,13 +46,16 @@ DEFAULT_KINDS = {
     "partition": 0.6,
     "crash": 0.6,
     "crash all": 0.2,
+    "leader crash": 0.35,
+    "leader cut": 0.35,
+    "coups": 0.45,
     "kill": 0.3,
     "pause": 0.3,
     "weather": 0.5,
     "slow disk": 0.3,
     "full disk": 0.15,
     "disk error": 0.15,
-    "rot": 0.15,
+    "rot": 0.25,
     "clock": 0.3,
     "transfer": 0.35,
     "members": 0.3,
@@ -77,7 +84,12 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
     """Return the scenario of a seed."""
     mix = Random(f"{seed}:mix")
     kinds = [kind for kind, chance in profile.kinds.items() if mix.random() < chance]
-    options = {**dict(profile.options), "snapshot-count": str(mix.choice(profile.snapshot_count))}
+    timeout = Random(f"{seed}:timers").choice(profile.election_timeout)
+    options = {
+        **dict(profile.options),
+        "snapshot-count": str(mix.choice(profile.snapshot_count)),
+        "election-timeout": str(timeout),
+    }
     return Scenario(
         nodes=nodes,
         seed=seed,
@@ -117,10 +129,14 @@ class _Faults:
         self._numbers = list(range(1, nodes + 1))
         self._kinds = kinds
         self._rotten: list[int] = []
+        self._stretch = random.choice((1.0, 1.0, 1.0, 3.0))
         self._makers: dict[str, Callable[[float], Iterator[Fault]]] = {
             "partition": self._partition,
             "crash": self._crash,
             "crash all": self._crash_all,
+            "leader crash": self._leader_crash,
+            "leader cut": self._leader_cut,
+            "coups": self._coups,
             "kill": self._kill,
             "pause": self._pause,
             "weather": self._weather,
@@ -139,7 +155,7 @@ class _Faults:
         """Return the faults, by time. Without a kind there are none."""
         found: list[Fault] = []
         at = WARM_UP_SECONDS
-        pace = self._random.choice((0.5, 1.0, 2.0))
+        pace = self._random.choice((0.3, 0.6, 1.2, 2.0))
         while self._kinds and at < SAFETY_END:
             kind = self._random.choice(self._kinds)
             found += self._makers[kind](_round(at))
@@ -150,7 +166,7 @@ class _Faults:
         return f"n{self._random.choice(self._numbers)}"
 
     def _length(self, longest: float = 5.0) -> float:
-        return _round(self._random.uniform(0.1, 1.0) * self._random.uniform(0.2, longest))
+        return _round(self._stretch * self._random.uniform(0.1, 1.0) * self._random.uniform(0.2, longest))
 
     def _partition(self, at: float) -> Iterator[Fault]:
         kind = self._random.choice(KINDS)
@@ -160,13 +176,29 @@ class _Faults:
 
     def _crash(self, at: float, member: str = "") -> Iterator[Fault]:
         member = member or self._name()
-        outcome = self._random.choice(("nothing", "all", "prefix", "sectors", "sectors"))
-        yield Fault(at, "crash", (member, outcome))
+        outcome = self._random.choice(("nothing", "all", "prefix", "torn", "sectors", "sectors"))
+        words = (member, outcome, "writing") if self._random.random() < 0.5 else (member, outcome)
+        yield Fault(at, "crash", words)
         yield Fault(_round(at + self._length(4)), "start", (member,))
 
     def _crash_all(self, at: float) -> Iterator[Fault]:
         for number in self._numbers:
             yield from self._crash(at, f"n{number}")
+
+    def _leader_crash(self, at: float) -> Iterator[Fault]:
+        outcome = self._random.choice(("nothing", "all", "prefix", "torn", "sectors"))
+        yield Fault(at, "leader-crash", (outcome,), self._length(3))
+
+    def _leader_cut(self, at: float) -> Iterator[Fault]:
+        yield Fault(at, "leader-cut", (self._random.choice(("in", "out", "both", "both")),), self._length(5))
+
+    def _coups(self, at: float) -> Iterator[Fault]:
+        """Cut off one leader after the other, before the last one is back: their logs come apart."""
+        gap = self._random.uniform(0.4, 1.5)
+        for number in range(self._random.randint(2, 6)):
+            way = self._random.choice(("out", "both"))
+            length = _round(gap * self._random.uniform(0.5, 3.0))
+            yield Fault(_round(at + number * gap), "leader-cut", (way,), length)
 
     def _kill(self, at: float) -> Iterator[Fault]:
         member = self._name()
@@ -214,7 +246,7 @@ class _Faults:
         if self._random.random() < 0.5:
             yield Fault(at, "drift", (self._name(), str(self._random.choice((0.9, 0.98, 1.02, 1.1)))))
         else:
-            yield Fault(at, "jump", (self._name(), str(self._random.choice((0.3, 1.5, 10)))))
+            yield Fault(at, "jump", (self._name(), str(self._random.choice((0.3, 1.5, 10, 10)))))
 
     def _transfer(self, at: float) -> Iterator[Fault]:
         yield Fault(at, "transfer", (self._name(),))
@@ -251,7 +283,9 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
     style = random.choice(("register", "mixed", "mixed"))
     beat = random.choice(BEATS)
     keys = [f"k{number}" for number in range(1, random.randint(1, profile.keys) + 1)]
-    for number in range(1, profile.clients + 1):
+    clients = random.choice(profile.clients)
+    pause = profile.pause_seconds * clients  # many clients leave more under way, not more in all
+    for number in range(1, clients + 1):
         client = f"c{number}"
         home = f"n{random.randint(1, nodes)}"
         roams = random.random() < 0.7
@@ -260,7 +294,7 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
             via = f"n{random.randint(1, nodes)}" if roams else home
             words = _draw_request(random, style, keys, f"{client}.{len(found)}")
             found.append(Operation(_round(_on_beat(at, beat)), client, via, words))
-            at += random.uniform(0, 2 * profile.pause_seconds * (3 if random.random() < 0.05 else 1))
+            at += random.uniform(0, 2 * pause * (3 if random.random() < 0.05 else 1))
     return tuple(sorted(found, key=lambda operation: operation.at))
 
 
@@ -272,8 +306,10 @@ def _on_beat(at: float, beat: float) -> float:
 def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tuple[str, ...]:
     key = random.choice(keys)
     chance = random.random()
-    if chance < 0.35:
+    if chance < 0.31:
         return ("get", key)
+    if chance < 0.35:
+        return ("past", key)
     if style == "register":
         return ("cas", key, value) if chance < 0.75 else ("put", key, value)
     if chance < 0.6:

@@ -5,17 +5,29 @@ from collections.abc import Callable
 from functools import partial
 
 from raftkv.checkers.history import Outcome
-from raftkv.errors import ConfigError, RaftKvError, StorageError
+from raftkv.errors import ChangeRefused, ConfigError, LeaderMoving, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.membership import MemberInfo
+from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
 from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, parse_links
 from raftkv.sim.world import World
-from raftkv.workloads.kv import Session
+from raftkv.workloads.kv import Session, WrongAnswer
 
-CLIENT_PATIENCE = 3.0
-"""Seconds after which a client gives a request up."""
+CLIENT_PATIENCE = (3.0, 3.0, 12.0)
+"""Seconds after which a client gives a request up, by turns: some wait until they are told something."""
+
+WRITING_SECONDS = 0.1
+"""How long a crash waits for its victim to write; it may be started again before that."""
+
+WRITING_EVERY = 0.0003
+
+CHANGE_SECONDS = 3.0
+"""How long an operator tries to carry a change of the members through."""
+
+CHANGE_EVERY = 0.05
+"""Seconds between two attempts."""
 
 MIN_ROTTEN_BYTES = 4096
 """A shorter file is left alone: damage to what was written last can't be told from a torn write."""
@@ -31,12 +43,16 @@ class Driver:
         self._counting = True
         self._down: dict[int, None] = {}
         self.fault_seconds = 0.0
+        self.healed_at: float | None = None
+        self._changes: dict[asyncio.Task[None], None] = {}
         self.sessions: dict[str, Session] = {}
         self.serving: Callable[[], list[Member]] | None = None
         self._verbs: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash,
             "kill": self._kill,
             "start": self._start,
+            "leader-crash": self._leader_crash,
+            "leader-cut": self._leader_cut,
             "pause": self._pause,
             "cut": self._cut,
             "weather": self._weather,
@@ -114,7 +130,20 @@ class Driver:
         member = self._member(fault)
         if member.running is not None:
             self._goes_down(member)
-        self._world.crash(member, fault.words[1])
+        if "writing" in fault.words:
+            self._crash_writing(member, fault.words[1], self._world.loop.now + WRITING_SECONDS)
+        else:
+            self._world.crash(member, fault.words[1])
+
+    def _crash_writing(self, member: Member, outcome: str, until: float) -> None:
+        """Crash a member as soon as something of it is written and not synced."""
+        loop = self._world.loop
+        if self.healed_at is not None or member.running is None:
+            return
+        if loop.now < until and not member.disk.is_writing:
+            loop.call_later(WRITING_EVERY, self._crash_writing, member, outcome, until)
+        else:
+            self._world.crash(member, outcome)
 
     def _kill(self, fault: Fault) -> None:
         member = self._member(fault)
@@ -128,6 +157,28 @@ class Driver:
             del self._down[member.number]
             self._ended()
         self._world.start(member)
+
+    def _leader(self) -> Member | None:
+        """Return who leads now, by the newest term."""
+        terms = [(m.node.term, m.number) for m in self._world.members.values() if m.node and leads(m)]
+        return self._world.members[max(terms)[1]] if terms else None
+
+    def _leader_crash(self, fault: Fault) -> None:
+        """Let whoever leads lose power, and come back."""
+        if (member := self._leader()) is not None:
+            self._world.crash(member, fault.words[0])
+            self._lasting(fault, lambda: self._world.start(member))
+
+    def _leader_cut(self, fault: Fault) -> None:
+        """Cut whoever leads off: what it sends (``out``), what it is sent (``in``), or ``both``."""
+        if (member := self._leader()) is None:
+            return
+        others = [number for number in self._world.members if number != member.number]
+        outward = [(member.number, other) for other in others]
+        inward = [(other, member.number) for other in others]
+        links = {"out": outward, "in": inward}.get(fault.words[0], outward + inward)
+        self._world.network.cut(links)
+        self._lasting(fault, lambda: self._world.network.mend(links))
 
     def _pause(self, fault: Fault) -> None:
         member = self._member(fault)
@@ -190,7 +241,7 @@ class Driver:
     def _rot(self, fault: Fault) -> None:
         """Flip a bit of a member that is down: in the log well before its end, or in the newest snapshot."""
         member = self._member(fault)
-        if member.running is not None or not self._survives(self._world.voters(), without=member.number):
+        if member.running is not None or not self._survives(without=member.number):
             return
         folder = LOG if fault.words[1] == "wal" else SNAPSHOTS
         suffix = ".wal" if fault.words[1] == "wal" else ".snap"
@@ -226,12 +277,8 @@ class Driver:
     def _transfer(self, fault: Fault) -> None:
         target = member_number(fault.words[0])
         for member in self._world.members.values():
-            node = member.node
-            if node is not None and node.status().role is Role.LEADER:
-                try:
-                    node.transfer_leadership(target)
-                except RaftKvError:
-                    continue
+            if member.node is not None and leads(member):
+                self._world.run_in(member, partial(_hand_over, member.node, target), "transfer")
 
     def _snapshot(self, fault: Fault) -> None:
         member = self._member(fault)
@@ -253,22 +300,46 @@ class Driver:
 
     def _remove(self, fault: Fault) -> None:
         """Remove a member, unless what is left could not survive the members that are gone."""
-        number = member_number(fault.words[0])
-        if self._survives(tuple(one for one in self._world.voters() if one != number)):
-            self._change(ChangeKind.REMOVE, number)
+        self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
 
-    def _survives(self, voters: tuple[int, ...], *, without: int = 0) -> bool:
-        """Whether a majority of ``voters`` has a whole disk, also if ``without`` had not."""
+    def _survives(self, *voters: int, without: int = 0) -> bool:
+        """Whether most of ``voters``, and of those there are, have a whole disk, even if ``without`` had not."""
         members = self._world.members
-        sound = [one for one in voters if not (members[one].gone or members[one].rotten or one == without)]
-        return is_majority(voters, sound)
+        sound = [one for one, m in members.items() if not (m.gone or m.rotten or one == without)]
+        electorates = self._world.electorates(members)
+        return all(is_majority(one, sound) for one in [*electorates, voters] if one)
+
+    def _may_go_on(self, until: float) -> bool:
+        return self._world.loop.now < until and self.healed_at is None
+
+    def _may_change(self, kind: ChangeKind, number: int) -> bool:
+        others = [one for one in self._world.voters() if one != number]
+        return self._survives(*others) if kind is ChangeKind.REMOVE else self._survives(*others, number)
 
     def _change(self, kind: ChangeKind, number: int) -> None:
+        task = asyncio.create_task(self._carry_through(kind, number))
+        self._changes[task] = None
+        task.add_done_callback(self._changes.pop)
+
+    async def _carry_through(self, kind: ChangeKind, number: int) -> None:
+        """Ask whoever leads for a change, and again while it is refused, as an operator would."""
         info = MemberInfo(number, "", (peer_url(number),), (), is_learner=kind is ChangeKind.ADD_LEARNER)
-        for member in self._world.members.values():
-            node = member.node
-            if node is not None and node.status().role is Role.LEADER:
-                self._world.run_in(member, partial(node.change_members, kind, info), "change")
+        until = self._world.loop.now + CHANGE_SECONDS
+        while self._may_go_on(until) and self._may_change(kind, number):
+            leaders = [member for member in self._world.members.values() if leads(member)]
+            for member in leaders:
+                node = member.node
+                if node is None or not self._may_go_on(until):
+                    continue
+                try:
+                    await self._world.ask_node(member, node.change_members(kind, info))
+                except (ChangeRefused, NotLeader, LeaderMoving):
+                    continue
+                except RaftKvError:
+                    return  # nobody knows whether it was done
+                else:
+                    return
+            await asyncio.sleep(CHANGE_EVERY)
 
     # ---------------------------------------------------------------- clients
 
@@ -282,8 +353,16 @@ class Driver:
         session = self.new_session(name)
         for operation in operations:
             await asyncio.sleep(max(0.0, operation.at - loop.now))
+            if self._is_too_late(operation):
+                continue
             if self.serving is None or operation.via in [member.name for member in self.serving()]:
                 await self.request(session, operation)
+
+    def _is_too_late(self, operation: Operation) -> bool:
+        """Whether a request came too late: after the healing nobody catches up or asks who is removed."""
+        if self.healed_at is None:
+            return False
+        return operation.at < self.healed_at or member_number(operation.via) in self._world.removed()
 
     def new_session(self, name: str) -> Session:
         """Begin a client."""
@@ -296,19 +375,33 @@ class Driver:
         member = self._world.members.get(member_number(operation.via))
         if member is None:
             return False
+        patience = CLIENT_PATIENCE[int(operation.client[1:]) % len(CLIENT_PATIENCE)]
         loop, watcher = self._world.loop, self._world.watcher
         begun = loop.now
         number = watcher.asked(begun, operation.client, operation.via, operation.words)
         try:
-            async with asyncio.timeout(CLIENT_PATIENCE):
+            async with asyncio.timeout(patience):
                 outcome = await session.run(operation.words, lambda message: self._world.ask(member, message))
+        except WrongAnswer as error:
+            self._world.fail("wrong answer", f"{operation.via}: {error}")
+            watcher.answered(loop.now, number, "wrong", None)
+            return False
         except TimeoutError:
             session.give_up(operation.words, begun)
             self._world.note(f"{operation.client} gave up")
             watcher.answered(loop.now, number, Outcome.UNKNOWN.value, None)
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
-        written_down = outcome is Outcome.OK and operation.words[0] != "compact"
+        written_down = outcome is Outcome.OK and operation.words[0] not in ("compact", "past")
         answer = session.history[-1].output if written_down else None
         watcher.answered(loop.now, number, outcome.value, answer)
         return outcome is Outcome.OK
+
+
+async def _hand_over(node: Node, target: int) -> None:
+    node.transfer_leadership(target)
+
+
+def leads(member: Member) -> bool:
+    """Whether a member takes itself for the leader."""
+    return member.node is not None and member.node.status().role is Role.LEADER

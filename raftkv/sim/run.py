@@ -16,6 +16,7 @@ from raftkv.errors import RaftKvError
 from raftkv.raft import Role, make_core
 from raftkv.raft.quorum import is_majority
 from raftkv.sim import checks
+from raftkv.sim.disk import SimDisk
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import Deadlock, Livelock, SimLoop, bury
 from raftkv.sim.marks import Coverage
@@ -29,6 +30,9 @@ T = TypeVar("T")
 
 LIVENESS_SECONDS = 20.0
 """How long the healed core may take to elect, catch up, install what is missing and serve."""
+
+CALM_SECONDS = 4.0
+"""How long leader and term have to stay, at the end: twice the longest election time-out."""
 
 POLL_SECONDS = 0.05
 
@@ -118,8 +122,13 @@ class _Run:
         self.driver = Driver(self.world)
         self.driver.check(scenario.faults)
         self.coverage = Coverage(self.world)
+        self.snapshots = checks.SnapshotWitness(self._disk_of)
+        self.world.listeners.append(self.snapshots.take)
         self.result = Result(scenario.seed)
         self._healed: list[Member] = []
+
+    def _disk_of(self, name: str) -> SimDisk:
+        return self.world.members[member_number(name)].disk
 
     @property
     def core(self) -> list[Member]:
@@ -173,6 +182,9 @@ class _Run:
     def _stop_if_broken(self) -> None:
         if self.world.broken:
             raise self.world.broken[0]
+        for member in self.world.members.values():
+            if member.node is not None and (found := checks.leads_though_removed(member.node)):
+                raise Broken("removed leader", f"{member.name} {found}")
         for owner, context in self.loop.failures:
             error = context.get("exception")
             if not isinstance(error, RaftKvError):
@@ -188,12 +200,15 @@ class _Run:
         """Heal a core that can go on, and end all others for good."""
         world = self.world
         world.note("heal")
+        self.driver.healed_at = self.loop.now
         self._healed = self._choose_core()
         world.watcher.healed(self.loop.now, [member.name for member in self._healed])
         world.network.mend_all()
         world.network.conditions = CALM
         for member in world.members.values():
             if member not in self._healed:
+                if member.running is not None and member.number in self.world.removed():
+                    continue  # nobody has switched it off, and it must not disturb
                 world.crash(member, "all")
                 member.gone = member.gone or "left to rot"
                 continue
@@ -212,13 +227,23 @@ class _Run:
         alive = [member for member in members if not (member.gone or (member.rotten and not member.running))]
         chosen = [member for member in alive if member.name in wanted and member.number in voters]
         for member in alive:
-            if is_majority(voters, [one.number for one in chosen]):
+            if (short := self._lacks_majority(chosen)) is None:
                 break
-            if member.number in voters and member not in chosen:
+            if member.number in short and member not in chosen:
+                chosen.append(member)
+        for member in alive:  # their logs may know of changes of their own
+            short = self._lacks_majority(chosen)
+            if short is not None and member.number in short and member not in chosen:
                 chosen.append(member)
         if not is_majority(voters, [one.number for one in chosen]):
             raise Broken("liveness of members", f"no majority of {voters} can be started: {self._gone()}")
         return chosen
+
+    def _lacks_majority(self, chosen: list[Member]) -> tuple[int, ...] | None:
+        """Return voters that decide, by the log of one of the chosen, and of whom too few are chosen."""
+        numbers = [member.number for member in chosen]
+        electorates = self.world.electorates(numbers)
+        return next((voters for voters in electorates if not is_majority(voters, numbers)), None)
 
     def _gone(self) -> str:
         return ", ".join(f"{m.name}: {m.gone}" for m in self.world.members.values() if m.gone)
@@ -241,6 +266,19 @@ class _Run:
             if self.loop.now > deadline + 2 * LIVENESS_SECONDS:
                 raise Broken("liveness of replication", self._why_not())
             await asyncio.sleep(POLL_SECONDS)
+        await self._stays_calm()
+
+    async def _stays_calm(self) -> None:
+        """See that nobody disturbs a leader that all of a healed core follow."""
+        before = self._leadership()
+        await asyncio.sleep(CALM_SECONDS)
+        self._stop_if_broken()
+        if (after := self._leadership()) != before:
+            raise Broken("disruption", f"leader and term {before} became {after} without a fault")
+
+    def _leadership(self) -> list[tuple[int, int]]:
+        states = [member.node.status() for member in self.core if member.node is not None]
+        return [(state.leader, state.term) for state in states]
 
     async def _in_time(self, what: str, work: Awaitable[Any]) -> None:
         try:
@@ -298,12 +336,16 @@ class _Run:
 
     def _final_checks(self) -> None:
         history = [one for session in self.driver.sessions.values() for one in session.history]
-        replay = checks.Replay(self.world.observer.ledger.committed)
-        self._timed("replay", replay.run)
+        ledger = self.world.observer.ledger
+        replay = checks.Replay(ledger.committed, ledger.configuration_at)
+        self._timed("replay", lambda: replay.run(self.snapshots.taken))
+        past = [one for session in self.driver.sessions.values() for one in session.past]
         nodes = {member.name: member.node for member in self.core if member.node is not None}
         count = int(self.scenario.options.get("snapshot-count", "100000"))
         self._demand("linearizability", lambda: checks.linearizability(history))
         self._demand("durability", lambda: checks.durability(history, replay))
+        self._demand("past reads", lambda: checks.past_reads(past, replay))
+        self._demand("snapshot content", lambda: self.snapshots.compare(replay.snapshots))
         self._demand("equal content", lambda: checks.equal_content(nodes, replay))
         for node in nodes.values():
             self._demand("bounds", partial(checks.bounded, node, count))

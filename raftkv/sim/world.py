@@ -5,18 +5,26 @@ The world knows what is true: what is cut, who is down and why. Members know onl
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from hashlib import blake2b
 from random import Random
 from typing import Any
 
 from raftkv.client.outcome import OutcomeUnknown
-from raftkv.errors import MemberRemoved, PeerUnavailable, RaftKvError
+from raftkv.errors import (
+    FormatTooNew,
+    MemberRemoved,
+    PeerProtocolError,
+    PeerUnavailable,
+    RaftKvError,
+    SnapshotDamaged,
+    StorageCorrupt,
+)
 from raftkv.node.config import Config
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
-from raftkv.sim.disk import Outcome, SimDisk
+from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.members import Assembly, CoreFactory, Member, Running, is_expected, peer_url, reasons
 from raftkv.sim.network import SimNetwork, SimTransport
@@ -29,8 +37,15 @@ OUTCOMES = {
     "nothing": Outcome.NOTHING,
     "all": Outcome.ALL,
     "prefix": Outcome.PREFIX,
+    "torn": Outcome.TORN,
     "sectors": Outcome.SECTORS,
 }
+
+DAMAGE = (StorageCorrupt, SnapshotDamaged, FormatTooNew, PeerProtocolError)
+"""What a member may end by only when its disk has rotted: it finds what no correct member writes."""
+
+QUICK = 0.1
+"""A change that is not synced takes this share of the quickest sync: others have a turn meanwhile."""
 
 CLIENT_SECONDS = 0.0005
 """How long a request or an answer takes between a client and a member."""
@@ -166,6 +181,8 @@ class World:
         for one in found:
             if not is_expected(one):
                 self.fail(check_of(one), f"{member.name}: {type(one).__name__}: {one}")
+            elif isinstance(one, DAMAGE) and not member.rotten:
+                self.fail("refused start", f"{member.name}, whose disk never rotted: {one}")
         self._going_down(member)
         self._bury(member)
         # What was written is still there; the process is not.
@@ -179,9 +196,9 @@ class World:
         span = speed.longest - speed.shortest
 
         def delay(action: str) -> float:
-            if action != "sync":
-                return 0.0
-            return (speed.shortest + random.random() * span) * member.slowness
+            if action in ("sync", "sync directory"):
+                return (speed.shortest + random.random() * span) * member.slowness
+            return speed.shortest * QUICK if action in CHANGES else 0.0
 
         disk.delay = delay
 
@@ -209,6 +226,24 @@ class World:
         ledger = self.observer.ledger
         return ledger.configuration_at(len(ledger.committed)).voters
 
+    def electorates(self, members: Iterable[int]) -> list[tuple[int, ...]]:
+        """Return the voters as the committed log has them, and as the logs of ``members`` have them beyond it.
+
+        A change is in force where it is appended (thesis §4.1), so one that is not committed counts as well.
+        """
+        ledger = self.observer.ledger
+        found = [self.voters()]
+        for number in members:
+            if (record := ledger.members.get(number)) is not None:
+                end = len(ledger.committed)
+                found += [one.voters for index, one in record.configurations if index > end]
+        return found
+
+    def removed(self) -> tuple[int, ...]:
+        """Return who was removed for good, as the committed log has it."""
+        ledger = self.observer.ledger
+        return ledger.configuration_at(len(ledger.committed)).removed
+
     # ---------------------------------------------------------------- clients
 
     async def ask(self, member: Member, message: Any) -> Any:
@@ -234,6 +269,9 @@ class World:
             running.requests.pop(answer, None)
             running.incarnation.tasks.pop(task, None)
             error = None if task.cancelled() else task.exception()
+            if error is not None and not is_expected(error):
+                self.fail(check_of(error), f"{running.incarnation.name}: {type(error).__name__}: {error}")
+                error = OutcomeUnknown("an own bug")
             if not answer.done():
                 _pass_on(task, error, answer)
 
@@ -255,10 +293,25 @@ class World:
             raise PeerUnavailable(f"member {member} went down") from error
         return chunk
 
+    async def ask_node(self, member: Member, work: Coroutine[Any, Any, Any]) -> Any:
+        """Let a member that is up do something and await its end.
+
+        Raises OutcomeUnknown when the member ends first, and what the work raises.
+        """
+        assert member.running is not None, f"{member.name} is down"
+        return await self._in(member.running, work)
+
     def run_in(self, member: Member, work: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
         """Let a member that is up do something of which nobody awaits the end."""
         assert member.running is not None, f"{member.name} is down"
-        self.loop.spawn(member.running.incarnation, _quietly(work), name)
+        task = self.loop.spawn(member.running.incarnation, _quietly(work), name)
+
+        def done(task: "asyncio.Task[None]") -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                self.fail(check_of(error), f"{member.name}: {type(error).__name__}: {error}")
+
+        task.add_done_callback(done, context=self.loop.world)
 
     # ---------------------------------------------------------------- witnesses
 

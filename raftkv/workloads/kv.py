@@ -9,6 +9,7 @@ Its requests are words, so that they can stand in a scenario:
 ``cas K V``           write a key if it is still as this client saw it last
 ``move K L V``        delete K and write L, if K is still as this client saw it last; else read both
 ``scan K...``         read all keys in one txn
+``past K``            read a key at a revision that this client saw some time ago
 ``compact``           forget the history below what this client saw
 ====================  ==================================================================================
 
@@ -16,8 +17,9 @@ A ``Session`` is one client, which does one thing at a time. What it wrote down 
 ``raftkv.checkers``, with the model ``mvcc-kv``.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.mvcc_kv import Kv
@@ -28,11 +30,15 @@ from raftkv.schema.messages import (
     CompareResult,
     CompareTarget,
     DeleteRangeRequest,
+    DeleteRangeResponse,
     KeyValue,
     PutRequest,
+    PutResponse,
     RangeRequest,
+    RangeResponse,
     RequestOp,
     TxnRequest,
+    TxnResponse,
 )
 
 Request = tuple[Any, ...]
@@ -42,8 +48,24 @@ Call = Callable[[Any], Awaitable[Any]]
 """Sends one message of the API to a member and returns the response."""
 
 
+REMEMBERED = 5
+"""How many answers ago the revision was seen that ``past`` reads at."""
+
+
+class PastRead(NamedTuple):
+    """What a read of ``key`` at an older revision brought; None: no such key then."""
+
+    revision: int
+    key: str
+    value: str | None
+
+
 class NotSent(RaftKvError):
     """No connection could be made, so the request certainly had no effect."""
+
+
+class WrongAnswer(Exception):
+    """A response is not one to its request at all."""
 
 
 class Session:
@@ -60,11 +82,15 @@ class Session:
         self._now = now
         self._seen: dict[str, int] = {}
         self._revision = 1
+        self._revisions = deque([1], maxlen=REMEMBERED)
+        self.past: list[PastRead] = []
 
     async def run(self, words: tuple[str, ...], call: Call) -> Outcome:
-        """Do one request and write down what came of it."""
+        """Do one request and write down what came of it. Raises WrongAnswer."""
         if words[0] == "compact":
             return await self._compact(call)
+        if words[0] == "past":
+            return await self._read_past(words[1], call)
         request = self._request(words)
         begun = self._now()
         try:
@@ -73,6 +99,8 @@ class Session:
             outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
             self._write_down(request, begun, None, outcome)
             return outcome
+        if not fits(request, response):
+            raise WrongAnswer(f"{words} was answered with {response}")
         output = (response.header.revision, result_of(request, response))
         self._learn(request, output)
         self._write_down(request, begun, output, Outcome.OK)
@@ -80,7 +108,7 @@ class Session:
 
     def give_up(self, words: tuple[str, ...], begun: float) -> None:
         """Write down a request that this client no longer waits for."""
-        if words[0] != "compact":
+        if words[0] not in ("compact", "past"):
             self._write_down(self._request(words), begun, None, Outcome.UNKNOWN)
 
     async def _compact(self, call: Call) -> Outcome:
@@ -89,6 +117,17 @@ class Session:
             await call(CompactionRequest(revision=self._revision))
         except RaftKvError as error:
             return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+        return Outcome.OK
+
+    async def _read_past(self, key: str, call: Call) -> Outcome:
+        """Read at an older revision, and keep the answer by itself: the model knows the present only."""
+        revision = self._revisions[0]
+        try:
+            response = await call(RangeRequest(key=key.encode(), revision=revision))
+        except RaftKvError as error:
+            return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+        value = response.kvs[0].value.decode() if response.kvs else None
+        self.past.append(PastRead(revision, key, value))
         return Outcome.OK
 
     def _write_down(self, request: Request, begun: float, output: Any, outcome: Outcome) -> None:
@@ -117,6 +156,7 @@ class Session:
     def _learn(self, request: Request, output: tuple[int, Any]) -> None:
         revision, result = output
         self._revision = max(self._revision, revision)
+        self._revisions.append(self._revision)
         if request[0] != "txn":
             self._learn_one(request, revision, result)
             return
@@ -171,6 +211,27 @@ def _operation(request: Request) -> RequestOp:
             return RequestOp(request_put=message)
         case message:
             return RequestOp(request_delete_range=message)
+
+
+_RESPONSES: dict[str, type] = {
+    "get": RangeResponse,
+    "put": PutResponse,
+    "delete": DeleteRangeResponse,
+    "txn": TxnResponse,
+}
+
+
+def fits(request: Request, response: Any) -> bool:
+    """Whether a response has the shape of one to the request, a txn's branches included."""
+    if type(response) is not _RESPONSES[request[0]]:
+        return False
+    if not isinstance(response, TxnResponse):
+        return True
+    branch = request[2] if response.succeeded else request[3]
+    parts = [
+        one.response_range or one.response_put or one.response_delete_range for one in response.responses
+    ]
+    return len(parts) == len(branch) and all(map(fits, branch, parts))
 
 
 def result_of(request: Request, response: Any) -> Any:

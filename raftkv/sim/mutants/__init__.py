@@ -1,0 +1,1 @@
+"""The program with one bug put in, to see whether the simulator finds it."""

@@ -1,0 +1,122 @@
+"""Looks for mutants: how many seeds of the default campaign until a check fails, and which check it is."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, wait
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+from raftkv.sim.draw import draw_scenario, profile_named
+from raftkv.sim.mutants.catalogue import mutant_named
+from raftkv.sim.mutants.mutant import installed
+from raftkv.sim.run import run_scenario
+
+BASE_SEEDS = (0, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
+"""Where the searches for one mutant begin."""
+
+
+class Search(NamedTuple):
+    """One search: which mutant, from which seed on, how many seeds and seconds at most."""
+
+    mutant: str
+    first: int
+    most: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Found:
+    """What came of the search from ``first`` on.
+
+    ``seeds``: how many it took; ``check`` "" = nothing failed in all of them.
+    """
+
+    mutant: str
+    first: int
+    seeds: int
+    seconds: float
+    seed: int = 0
+    check: str = ""
+    detail: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the check that failed is one that the mutant is to be caught by."""
+        return any(self.check.startswith(name) for name in mutant_named(self.mutant).caught_by)
+
+
+def search(order: Search) -> Found:
+    """Run seeds of the mutated program until a check fails. To be run in any process."""
+    mutant = mutant_named(order.mutant)
+    begun = time.perf_counter()
+    profile = profile_named(mutant.profile)
+    done = 0
+    with installed(mutant):
+        while done < order.most and (done == 0 or time.perf_counter() - begun < order.seconds):
+            result = run_scenario(draw_scenario(order.first + done, profile))
+            done += 1
+            if not result.passed:
+                spent = time.perf_counter() - begun
+                return Found(mutant.id, order.first, done, spent, result.seed, result.check, result.detail)
+    return Found(mutant.id, order.first, done, time.perf_counter() - begun)
+
+
+@dataclass(slots=True)
+class Hunt:
+    """The searches for one mutant."""
+
+    mutant: str
+    found: list[Found]
+
+    @property
+    def is_found(self) -> bool:
+        """Whether most of the searches ended with a failure."""
+        return sum(bool(one.check) for one in self.found) * 2 > len(self.found)
+
+    @property
+    def median_seeds(self) -> float:
+        """Seeds to the first failure; a search without one counts as what it ran."""
+        return median(one.seeds for one in self.found)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all searches together."""
+        return sum(one.seconds for one in self.found)
+
+    @property
+    def checks(self) -> dict[str, int]:
+        """How often each check was the first to fail."""
+        names = [one.check for one in self.found if one.check]
+        return {name: names.count(name) for name in sorted(set(names))}
+
+    @property
+    def is_right(self) -> bool:
+        """Whether every failure was one of a check of the mutant's row."""
+        return all(one.is_right for one in self.found if one.check)
+
+    @property
+    def reaches_goal(self) -> bool:
+        """Whether it was found as soon as its class asks for."""
+        return self.is_found and self.median_seeds <= mutant_named(self.mutant).hardness.value
+
+
+def run(
+    names: list[str],
+    executor: Executor,
+    *,
+    bases: tuple[int, ...] = BASE_SEEDS,
+    most: int | None = None,
+    seconds: float = 600.0,
+) -> Iterator[Hunt]:
+    """Hunt for the mutants named, one after the other; at most ``seconds`` for each.
+
+    ``most``: seeds a search; by default twice what the mutant's class allows.
+    """
+    for name in names:
+        limit = most if most is not None else 2 * mutant_named(name).hardness.value
+        share = seconds / len(bases)
+        orders = [Search(name, base, limit, share) for base in bases]
+        futures = [executor.submit(search, order) for order in orders]
+        wait(futures)
+        yield Hunt(name, [future.result() for future in futures])

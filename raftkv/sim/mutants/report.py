@@ -1,0 +1,109 @@
+"""What hunts came to: as JSON lines that can be kept and added to, and as the page ``docs/mutants.md``."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from raftkv.errors import ConfigError
+from raftkv.sim.mutants.catalogue import BLIND, CATALOGUE
+from raftkv.sim.mutants.hunt import Found, Hunt
+from raftkv.sim.mutants.mutant import Hardness, Mutant
+
+_CLASS = {Hardness.EASY: "E", Hardness.MEDIUM: "M", Hardness.HARD: "H"}
+
+_INTRODUCTION = """\
+# Mutants: how soon the simulator finds a bug that is put in
+
+A mutant is the program with one bug in it, most of them with a history in a public project. It lives in
+`raftkv/sim/mutants/`, outside the program, as a patch of one rule or function. `raftkv sim mutants` looks for
+each with the default campaign (for the rows about lease reads: with that option on), from several base seeds,
+until a check fails. This page is written by
+
+```
+raftkv sim mutants --json >> FILE
+raftkv sim mutants --read FILE --table docs/mutants.md
+```
+
+*Seeds* is the median of the seeds a search took; a search that ended without a failure counts as what it ran,
+and is marked with ">". The goals are 20 seeds for class E, 500 for M, 5,000 for H. *Of its row* says whether
+every check that failed first is one of the kind the row asks for; a rule of Raft is checked at every step, so
+it often speaks before harm is done. To see one again: `raftkv sim replay SEED --mutant ID`, with the seed of
+the table (and `--profile lease-reads` for the rows R5 and R7).
+"""
+
+_BLIND = """
+## Written blind
+
+Twenty more were written from what goes wrong in such programs, without a look at which checks there are, and
+hunted for at most 200 seeds each.
+"""
+
+
+def as_object(hunt: Hunt) -> dict[str, Any]:
+    """Return a hunt as a JSON object; ``from_lines`` reads it back."""
+    return {
+        "mutant": hunt.mutant,
+        "seeds": hunt.median_seeds,
+        "seconds": round(hunt.seconds, 1),
+        "found": hunt.is_found,
+        "checks": hunt.checks,
+        "of_its_row": hunt.is_right,
+        "goal_reached": hunt.reaches_goal,
+        "searches": [asdict(one) for one in hunt.found],
+    }
+
+
+def from_lines(lines: Iterable[str]) -> dict[str, Hunt]:
+    """Return the hunts in JSON lines by mutant; several of one mutant are one hunt. Raises ConfigError."""
+    hunts: dict[str, Hunt] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            searches = [Found(**one) for one in json.loads(line).get("searches", [])]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(f"line {number} is no result of a hunt: {error}") from error
+        for found in searches:
+            hunt = hunts.setdefault(found.mutant, Hunt(found.mutant, []))
+            hunt.found = [one for one in hunt.found if one.first != found.first] + [found]
+    return hunts
+
+
+def line(hunt: Hunt) -> str:
+    """Return what a hunt came to, for people."""
+    checks = ", ".join(hunt.checks) or "nothing failed"
+    right = "" if hunt.is_right else " (not of its row)"
+    return f"{hunt.mutant:4} {_seeds(hunt):>6} seeds {hunt.seconds:8.1f} s  {checks}{right}"
+
+
+def page(hunts: dict[str, Hunt]) -> str:
+    """Return ``docs/mutants.md``."""
+    parts = [_INTRODUCTION, *_table(CATALOGUE, hunts), _BLIND, *_table(BLIND, hunts)]
+    return "\n".join(parts) + "\n"
+
+
+def _table(mutants: Iterable[Mutant], hunts: dict[str, Hunt]) -> list[str]:
+    rows = ["| id | bug | class | seeds | searches | seconds | check that failed | of its row | seed |"]
+    rows.append("|---" * 9 + "|")
+    for mutant in mutants:
+        hunt = hunts.get(mutant.id)
+        known = _cells(hunt) if hunt is not None else ["not hunted yet", "", "", "", "", ""]
+        rows.append("| " + " | ".join([mutant.id, mutant.text, _CLASS[mutant.hardness], *known]) + " |")
+        if mutant.remark:
+            rows[-1] = rows[-1].replace(mutant.text, f"{mutant.text}. {mutant.remark}", 1)
+    return rows
+
+
+def _cells(hunt: Hunt) -> list[str]:
+    failed = [one for one in hunt.found if one.check]
+    return [
+        _seeds(hunt),
+        f"{len(failed)} of {len(hunt.found)}",
+        f"{hunt.seconds:.0f}",
+        ", ".join(hunt.checks),
+        ("yes" if hunt.is_right else "no") if failed else "",
+        str(failed[0].seed) if failed else "",
+    ]
+
+
+def _seeds(hunt: Hunt) -> str:
+    return f"{'' if hunt.is_found else '> '}{hunt.median_seeds:g}"

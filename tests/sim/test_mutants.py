@@ -1,0 +1,106 @@
+"""Bugs that are put in are found, by a check of their kind; the whole table is a command's work."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raftkv.cli.main import main
+from raftkv.errors import ConfigError
+from raftkv.raft.core import Raft
+from raftkv.raft.quorum import majority
+from raftkv.sim.mutants import report
+from raftkv.sim.mutants.catalogue import BLIND, BY_ID, CATALOGUE, mutant_named
+from raftkv.sim.mutants.hunt import Found, Hunt, Search, search
+from raftkv.sim.mutants.mutant import Mutant, Patch, installed
+
+QUICK = ("E2", "E11", "L9", "L10", "L11", "K1")
+"""Mutants that the first few seeds find within seconds."""
+
+
+@pytest.mark.parametrize("mutant", BY_ID.values(), ids=lambda mutant: mutant.id)
+def test_a_mutant_changes_something_and_leaves_nothing_behind(mutant: Mutant) -> None:
+    """What it is a mutant of is there; afterwards it is as it was."""
+    changed: list[tuple[object, str, object]] = []
+
+    class Noting(Patch):
+        def set(self, owner: object, name: str, value: object) -> None:
+            changed.append((owner, name, vars(owner)[name]))
+            super().set(owner, name, value)
+
+    patch = Noting()
+    mutant.apply(patch)
+    assert changed
+    assert any(vars(owner)[name] is not before for owner, name, before in changed)
+    patch.restore()
+    for owner, name, before in changed:
+        assert vars(owner)[name] is before
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_default_campaign_finds_it_soon(name: str) -> None:
+    found = search(Search(name, 0, 4, 60.0))
+    assert found.check, f"{name} was not found in {found.seeds} seeds"
+    assert found.is_right, f"{name} was found by {found.check}: {found.detail}"
+
+
+def test_a_search_is_the_same_each_time() -> None:
+    """So the seed of the table shows the bug again."""
+    first, second = (search(Search("E11", 0, 1, 60.0)) for _ in range(2))
+    assert (first.seed, first.check, first.detail) == (second.seed, second.check, second.detail)
+
+
+def test_a_bug_is_gone_when_the_search_ends_in_an_error() -> None:
+    before = vars(Raft)["grant_vote"]
+    with pytest.raises(ZeroDivisionError), installed(mutant_named("E1")):
+        raise ZeroDivisionError
+    assert vars(Raft)["grant_vote"] is before
+
+
+def test_what_is_not_there_can_not_be_replaced() -> None:
+    """A mutant of something that has moved is an error, never a mutant that does nothing."""
+    with pytest.raises(AttributeError, match="has no such_rule of its own"):
+        Patch().set(Raft, "such_rule", majority)
+
+
+def test_an_unknown_mutant_is_named() -> None:
+    with pytest.raises(ConfigError, match="there is no mutant 'E99'"):
+        mutant_named("E99")
+
+
+def _found(first: int, seeds: int, check: str) -> Found:
+    return Found("E1", first, seeds, 1.0, first + seeds - 1, check, "seen")
+
+
+def test_a_hunt_is_judged_by_its_median_and_by_the_kind_of_check() -> None:
+    searches = [_found(0, 3, "rule vote_stays"), _found(100, 30, "rule vote_stays"), _found(200, 40, "")]
+    one = Hunt("E1", searches)
+    assert (one.is_found, one.is_right, one.median_seeds, one.reaches_goal) == (True, True, 30, False)
+    assert not Hunt("E1", [_found(0, 3, "bounds")]).is_right
+    assert not Hunt("E1", [_found(0, 3, ""), _found(100, 3, "")]).is_found
+
+
+def test_hunts_that_were_kept_are_read_back_and_make_the_page(tmp_path: Path) -> None:
+    """Later lines take the place of earlier ones of the same search."""
+    kept = [Hunt("E1", [_found(0, 9, "")]), Hunt("E1", [_found(0, 4, "rule vote_stays")])]
+    lines = tmp_path / "hunts.jsonl"
+    lines.write_text("".join(f"{json.dumps(report.as_object(one))}\n" for one in kept))
+    table = tmp_path / "mutants.md"
+    assert main(["sim", "mutants", "--read", str(lines), "--table", str(table)]) == 0
+    rows = [row for row in table.read_text().splitlines() if row.startswith(("| E1 ", "| L1 "))]
+    assert "| 4 | 1 of 1 | 1 | rule vote_stays | yes | 3 |" in rows[0]
+    assert "not hunted yet" in rows[1]
+
+
+def test_the_command_hunts_for_one_and_says_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "mutants", "--only", "L9", "--searches", "1"]) == 0
+    assert "rule acknowledged_is_durable" in capsys.readouterr().out
+
+
+def test_a_seed_shows_a_mutant_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "replay", "0", "--mutant", "L9"]) == 1
+    assert "rule acknowledged_is_durable" in capsys.readouterr().out
+
+
+def test_ids_are_unique() -> None:
+    assert len(BY_ID) == len(CATALOGUE) + len(BLIND)
