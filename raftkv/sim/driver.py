@@ -303,7 +303,7 @@ class Driver:
         self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
 
     def _survives(self, *voters: int, without: int = 0) -> bool:
-        """Whether most of ``voters``, and of those there are, have a whole disk, even if ``without`` had not."""
+        """Whether most of ``voters``, and of all there are, have a whole disk, even if ``without`` had not."""
         members = self._world.members
         sound = [one for one, m in members.items() if not (m.gone or m.rotten or one == without)]
         electorates = self._world.electorates(members)
