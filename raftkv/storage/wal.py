@@ -258,7 +258,8 @@ class Wal:
             # Names are made durable one by one: else a power loss could leave a hole in the numbers.
             await self._disk.remove(self._segments[0].path)
             await self._disk.sync_directory(self._directory)
-            self._floor = max(self._floor, self._segments[1].last_index)
+            # Not where the next segment begins: entries from before that may have been replaced since.
+            self._floor = max(self._floor, index)
             del self._segments[0]
 
     async def close(self) -> None:
