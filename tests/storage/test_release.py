@@ -192,7 +192,7 @@ async def test_snapshots_from_before_the_log_s_beginning_can_not_be_marked_again
 async def test_a_segment_that_began_behind_a_replaced_tail_is_released_and_later_snapshots_count(
     disk: Disk,
 ) -> None:
-    """A leader that was cut off wrote up to 60; the snapshot it was sent later is at 15, those after at 16 on."""
+    """A leader that was cut off wrote up to 60; the snapshot that it was sent later is at 15."""
     wal = await grown(disk)
     assert wal._segments[-1].last_index > 40
     writes = [install(15, 3), append(16, 5, term=3, size=150)]
