@@ -25,9 +25,10 @@ class Started(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """A member ends, with the reason."""
+    """A member ends, with the reason; ``failed``: not because it was told to."""
 
     reason: str
+    failed: bool = False
 
 
 class TornTailCut(NamedTuple):
