@@ -320,8 +320,8 @@ async def check_no_remains(config: Config, disk: Disk) -> None:
     if any(SUFFIX in name for name in names):
         raise DataDirMismatch(
             f"{config.data_folder}/member holds snapshots but no log: a member that forgot its votes and its "
-            f"log could lose acknowledged writes. Bring member/wal back; or make a new cluster from the newest "
-            f"of the snapshots with raftkv snapshot restore --skip-hash-check"
+            f"log could lose acknowledged writes. Bring member/wal back; or make a new cluster from the "
+            f"newest of the snapshots with raftkv snapshot restore --skip-hash-check"
         )
 
 
