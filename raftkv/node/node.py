@@ -74,6 +74,10 @@ COMPACT_PAUSE = 0.01
 """Seconds between two slices, as etcd; also the wait for a scan that still needs what goes."""
 
 
+MOVE_PAUSE = 30.0
+"""Seconds between two attempts of a leader without room to let another member lead."""
+
+
 @dataclass(slots=True)
 class Identity:
     """Who this member is: fixed for one start of it."""
@@ -130,6 +134,8 @@ class Node:
         self._ticked_at = loop.time()
         self._led_by = (NO_NODE, core.status().term)
         self._leadership_changed = asyncio.Event()
+        self._full_since: float | None = None
+        self._moved_at = float("-inf")
         self._stopping = False
         self._recovered_index = core.status().commit_index
         self._recovered = asyncio.Event()
@@ -296,20 +302,28 @@ class Node:
 
         Returns when another member leads, when there is nobody to hand over to, or after ``seconds``.
         """
-        status = self._core.status()
-        voters = [(p.match_index, m) for m, p in status.peers.items() if m in status.configuration.voters]
-        try:
-            self._core.transfer_leadership(max(voters)[1] if voters else self.member_id)
-        except (NotLeader, BadTransferee):
+        if not self._lead_no_more():
             return
-        self._wake.set()
         try:
             async with asyncio.timeout(seconds):
-                while voters and self._core.status().role is Role.LEADER:
+                while self._core.status().role is Role.LEADER:
                     self._leadership_changed.clear()
                     await self._leadership_changed.wait()
         except TimeoutError:
             return
+
+    def _lead_no_more(self) -> bool:
+        """Begin to hand leadership to the voter that is furthest; return whether there is one to take it."""
+        status = self._core.status()
+        voters = [(p.match_index, m) for m, p in status.peers.items() if m in status.configuration.voters]
+        if status.role is not Role.LEADER or not voters:
+            return False
+        try:
+            self._core.transfer_leadership(max(voters)[1])
+        except (NotLeader, BadTransferee):
+            return False
+        self._wake.set()
+        return True
 
     async def recovered(self) -> None:
         """Return when all that was known to be committed at the start is applied again."""
@@ -535,6 +549,7 @@ class Node:
             self.steps.took("loop", late)
             due = self._loop.time() + interval - min(late, interval)
             self._tick()
+            self._make_room_for_others()
             self._waiters.expire()
             self._barrier.tick()
             if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
@@ -542,6 +557,21 @@ class Node:
                     if not waiter.proposed:
                         self._propose_again(waiter)
             self._wake.set()
+
+    def _make_room_for_others(self) -> None:
+        """Let another member lead when this one has had no room for an election time-out: it may have some.
+
+        Tried again now and then only: where all are full, leadership must not go in circles.
+        """
+        if self.wal.has_room:
+            self._full_since = None
+            return
+        now = self._loop.time()
+        if self._full_since is None:
+            self._full_since = now
+        full_long_enough = now >= self._full_since + self.config.election_timeout / 1000
+        if full_long_enough and now >= self._moved_at + MOVE_PAUSE and self._lead_no_more():
+            self._moved_at = now
 
     def _tick(self) -> None:
         """Tick once, and say how many intervals really passed: a lease must not outlive a stall."""

@@ -21,6 +21,7 @@ Reading changes nothing on the disk; ``repair`` does, before anything else is wr
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
 from raftkv.storage.disk import ZEROS, Disk
@@ -65,6 +66,14 @@ class Tear:
         return StorageCorrupt(self.segment.path, self.fault, self.reason)
 
 
+class LastSave(NamedTuple):
+    """What the last good batch was written as: ``data`` at ``start`` of a segment."""
+
+    segment: Segment
+    start: int
+    data: bytes
+
+
 @dataclass(slots=True)
 class RecoveredLog:
     """Where reading has come to; at the end, the whole log.
@@ -83,6 +92,7 @@ class RecoveredLog:
     number: int = 1
     chain: int = 0
     tear: Tear | None = None
+    last_save: LastSave | None = None
 
     @property
     def current(self) -> Segment | None:
@@ -151,11 +161,17 @@ def _missing(directory: str, sequence: int) -> StorageCorrupt:
 
 
 async def repair(disk: Disk, directory: str, log: RecoveredLog) -> TornTailCut | None:
-    """Cut the torn tail, remove drafts, and make that durable. Returns what was cut."""
+    """Cut the torn tail, remove drafts, and make that durable. Returns what was cut.
+
+    The last save is written once more: if its sync failed, the kernel has marked its pages as clean. They
+    are still read back, and another sync reports success, but they are not on the medium.
+    """
     for name in await disk.list(directory):
         if name.endswith(DRAFT_SUFFIX):
             await disk.remove(f"{directory}/{name}")
     await disk.sync_directory(directory)
+    if (save := log.last_save) is not None:
+        await save.segment.file.write(save.start, save.data, sync=True)
     if (tear := log.tear) is None:
         return None
     length = tear.end - tear.start
@@ -260,7 +276,7 @@ def _check_first(header: SegmentHeader, image: _Image, start: int, segment: Segm
 
 
 def _read_batches(log: RecoveredLog, segment: Segment, image: _Image) -> None:
-    start = segment.offset
+    start = last = segment.offset
     while segment.offset < image.used_end:
         try:
             batch = image.batch_at(segment.offset, log.marker)
@@ -269,7 +285,7 @@ def _read_batches(log: RecoveredLog, segment: Segment, image: _Image) -> None:
             log.tear = Tear(segment, segment.offset, image.used_end, segment.offset, str(error))
             if _proves_durable(log, image, segment.offset):
                 raise log.tear.damage() from error
-            return
+            break
         try:
             if segment.offset == start and segment.sequence > 1:
                 _check_begin(batch, image.data)
@@ -277,7 +293,10 @@ def _read_batches(log: RecoveredLog, segment: Segment, image: _Image) -> None:
         except BadFrame as error:
             raise StorageCorrupt(segment.path, segment.offset, str(error)) from error
         log.observe(segment, batch, image.data)
+        last = segment.offset
         log.number, log.chain, segment.offset = log.number + 1, batch.chain, batch.end
+    begin = 0 if last == start else last  # the first batch is written together with the header
+    log.last_save = LastSave(segment, begin, image.data[begin : segment.offset])
 
 
 def _check_begin(batch: Batch, data: bytes) -> None:

@@ -185,6 +185,28 @@ async def test_after_an_error_nothing_more_is_taken_and_what_was_acknowledged_is
     assert held(await reopen(disk.power_loss(Outcome.NOTHING))) == expected
 
 
+@pytest.mark.parametrize("saves", range(1, 10))
+async def test_what_a_failed_sync_left_behind_is_durable_once_it_was_recovered(saves: int) -> None:
+    """The kernel marks the pages as clean: they are read back, and another sync alone would not write them.
+
+    Some of these saves begin a segment, so that its header is part of what has to be written again.
+    """
+    disk = SimDisk()
+    wal = await create(disk)
+    for index in range(2, 2 + saves):
+        if index == 1 + saves:
+            disk.fail_next("sync", StorageError("input/output error"), ".wal")
+            with pytest.raises(StorageError, match="input/output error"):
+                await wal.save([append(index, size=400)])
+        else:
+            await wal.save([append(index, size=400)])
+    await wal.close()
+    disk = disk.kill()
+    recovered = held(await reopen(disk))
+    assert len(recovered.entries) == 1 + saves, "the page cache outlives the process"
+    assert held(await reopen(disk.power_loss(Outcome.NOTHING))) == recovered
+
+
 @pytest.mark.parametrize("action", ["create", "preallocate", "sync", "rename", "sync directory"])
 async def test_an_error_while_the_next_segment_is_made_ends_the_log_too(action: str) -> None:
     disk = SimDisk()
