@@ -132,6 +132,18 @@ class Writer:
                 self._send([message for message in after if not _asserts_log(message)])
                 held = tuple(message for message in after if _asserts_log(message))
                 self._queue[position] = step._replace(write=step.write._replace(after=held))
+        self._fold()
+
+    def _fold(self) -> None:
+        """Join Writes that have nothing for the log: a wait may be long, and each heartbeat brings one."""
+        folded: list[_Save | _Mark] = []
+        for step in self._queue:
+            before = folded[-1] if folded else None
+            if isinstance(step, _Save) and isinstance(before, _Save) and not _changes_log(step.write):
+                folded[-1] = before._replace(write=_joined(before.write, step.write))
+            else:
+                folded.append(step)
+        self._queue[:] = folded
 
     def _marks_ahead(self) -> list[_Mark]:
         """Return the marks that Writes in front of them do not concern: all before a new beginning."""
@@ -142,6 +154,20 @@ class Writer:
             elif step.write.snapshot is not None:
                 break
         return marks
+
+
+def _changes_log(write: Write) -> bool:
+    """Whether there is more in a Write than term, vote, a commit hint, and messages."""
+    return bool(write.entries or write.truncate_from or write.snapshot is not None)
+
+
+def _joined(write: Write, later: Write) -> Write:
+    """Return ``write`` with what a ``later`` one, which does not change the log, has; no message twice."""
+    return write._replace(
+        number=later.number,
+        hard_state=later.hard_state or write.hard_state,
+        after=tuple(dict.fromkeys((*write.after, *later.after))),
+    )
 
 
 def _asserts_log(message: Message) -> bool:

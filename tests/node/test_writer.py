@@ -216,6 +216,26 @@ async def test_the_commit_index_saved_ahead_of_entries_is_none_of_theirs() -> No
         assert (await member.after_power_loss()).hard_state == HardState(6, 2, 1)
 
 
+async def test_what_each_heartbeat_brings_does_not_pile_up_in_a_long_wait() -> None:
+    async with running(SimDisk(capacity=FULL)) as member:
+        await member.fill()
+        member.submit(entries=1, after=(acknowledge(member.last_index + 1),))
+        waiting = len(member.writer._queue)
+        for round_ in range(500):
+            beat = HeartbeatReply(1, 2, 1, round_)
+            member.submit(HardState(1, 0, round_), after=(beat, acknowledge(member.last_index)))
+            await turns(3)
+        assert len(member.sent) > 450, "heartbeats are answered"
+        assert len(member.writer._queue) <= waiting + 2
+        assert acknowledge(member.last_index) not in member.sent
+        member.disk.capacity = None
+        await turns(200)
+        assert member.persisted[-1] == member.number
+        assert sum(message == acknowledge(member.last_index) for message in member.sent) <= 2
+        recovered = await member.after_power_loss()
+        assert (len(recovered.entries), recovered.hard_state) == (member.last_index, HardState(1, 0, 499))
+
+
 async def test_every_vote_of_a_long_wait_is_durable_before_it_leaves() -> None:
     async with running(SimDisk(capacity=FULL)) as member:
         await member.fill()
