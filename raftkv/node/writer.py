@@ -50,12 +50,15 @@ class Writer:
         self._send = send
         self._persisted = persisted
         self._queue: list[_Save | _Mark] = []
+        self.waiting_bytes = 0
+        """Data of the entries that were submitted and are not durable yet."""
         self._wake = asyncio.Event()
 
     def submit(self, write: Write, ref: SnapshotRef | None = None) -> None:
         """Queue a Write; never waits. ``ref``: the file of its snapshot, durable with its name."""
         assert (ref and ref.snapshot) == write.snapshot, f"{ref} for {write.snapshot}"
         self._queue.append(_Save(write, ref))
+        self.waiting_bytes += _size_of(write)
         self._wake.set()
 
     async def mark(self, kept: Sequence[SnapshotRef]) -> None:
@@ -93,6 +96,7 @@ class Writer:
         refs = [step.ref for step in batch if step.ref is not None]
         await self._wal.save([step.write for step in batch], refs)
         del self._queue[: len(batch)]
+        self.waiting_bytes -= sum(_size_of(step.write) for step in batch)
         for step in batch:
             self._send(step.write.after)
         self._persisted(batch[-1].write.number)
@@ -154,6 +158,10 @@ class Writer:
             elif step.write.snapshot is not None:
                 break
         return marks
+
+
+def _size_of(write: Write) -> int:
+    return sum(len(entry.data) for entry in write.entries)
 
 
 def _changes_log(write: Write) -> bool:

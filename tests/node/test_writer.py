@@ -174,6 +174,7 @@ async def test_while_entries_wait_for_room_votes_and_heartbeats_go_on() -> None:
     async with running(SimDisk(capacity=FULL)) as member:
         await member.fill()
         done = list(member.persisted)
+        assert member.writer.waiting_bytes == 100
         free = (
             vote_for(3, 5),
             RequestVote(1, 2, 5, 9, 1),
@@ -201,6 +202,7 @@ async def test_nothing_that_waits_for_room_is_acknowledged_until_there_is_some_a
         assert member.sent == [vote_for(2, 4)]
         member.disk.capacity = None
         await turns(200)
+        assert member.writer.waiting_bytes == 0
         assert member.sent == [vote_for(2, 4), waiting], "each message leaves once"
         assert member.persisted[-1] == member.number
         recovered = await member.after_power_loss()
