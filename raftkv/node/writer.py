@@ -11,6 +11,7 @@ no more than these: all but the acknowledgement of entries or of a snapshot.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from raftkv.errors import NoSpace
@@ -121,10 +122,11 @@ class Writer:
 
     async def _go_ahead(self) -> None:
         """Save marks, term and vote ahead of the Writes that wait, and send what asserts no more."""
-        try:
+        with suppress(NoSpace):  # a vote takes less than a mark, and may still fit
             for mark in self._marks_ahead():
                 await self._mark(mark)
-            waiting = list(self._queue)
+        waiting = list(self._queue)
+        try:
             states = [step.write.hard_state for step in waiting if isinstance(step, _Save)]
             newest = next((state for state in reversed(states) if state is not None), self._wal.hard_state)
             await self._wal.save_vote(newest.term, newest.vote)

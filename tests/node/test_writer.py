@@ -20,6 +20,7 @@ from raftkv.raft.messages import (
     RequestVoteReply,
 )
 from raftkv.storage import wal as wal_module
+from raftkv.storage.records import BATCH_HEADER_BYTES, encode_snapshots
 from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Recovered, Wal
 from tests.storage.logs import DIRECTORY, SEGMENT, abandon, create, entry, ref
@@ -272,6 +273,27 @@ async def test_a_mark_overtakes_entries_that_wait_for_room_because_it_is_what_ma
         assert (await member.after_power_loss()).snapshots == (ref(2),)
         await member.wal.release(2)
         assert member.persisted[-1] < member.number
+
+
+async def test_a_mark_that_does_not_fit_any_more_does_not_keep_back_a_vote_that_does() -> None:
+    async with running(SimDisk(capacity=FULL)) as member:
+        await member.fill()
+        mark_bytes = BATCH_HEADER_BYTES + len(encode_snapshots([ref(2)], reset=False))
+        segment, term = member.wal._segment, 1
+        while segment.size - segment.offset >= mark_bytes:
+            term += 1
+            member.submit(HardState(term, 3, 0), after=(vote_for(3, term),))
+            await turns()
+        marking = asyncio.create_task(member.writer.mark([ref(2)]))
+        await turns()
+        assert not marking.done()
+        term += 1
+        member.submit(HardState(term, 3, 0), after=(vote_for(3, term),))
+        await turns()
+        assert member.sent[-1] == vote_for(3, term)
+        assert (await member.after_power_loss()).hard_state[:2] == (term, 3)
+        member.disk.capacity = None
+        await marking
 
 
 async def test_a_mark_does_not_overtake_a_new_beginning_of_the_log() -> None:
