@@ -57,8 +57,9 @@ from raftkv.trace import (
     describe,
 )
 
-GC_THRESHOLDS = (20_000, 20, 200)
-"""Requests leave little cyclic garbage; values, which are most of the memory, can't be part of any."""
+GC_THRESHOLDS = (1_000, 10, 8_000)
+"""Small and frequent young collections, so that none takes long (of 400,000 objects one takes 30 ms); full ones
+rarely: requests leave little cyclic garbage, and values, most of the memory, can't be part of any."""
 
 MAX_OPEN_FILES = 65_536
 """Connections, segments and all else that this process may hold open."""

@@ -60,6 +60,8 @@ class CheckedCore:
         self._status = core.status()
         self._node_id = self._status.node_id
         self._observer.ledger.adopt(self._node_id, hard_state, entries, snapshot)
+        # An answer may come late, to a question of an earlier start, which this observer did not see.
+        self._observer.ledger.reads_forgotten = True
         self._check(self._event, before=None)
 
     def tick(self, intervals: int = 1) -> None:

@@ -148,8 +148,7 @@ ELSEWHERE = [
     (
         "S5",
         "a snapshot forgets which requests were run",
-        "tests/mvcc/test_cut.py: "
-        "test_a_request_that_was_applied_before_the_snapshot_is_a_duplicate_after_it",
+        "tests/mvcc/test_cut.py: test_a_request_that_was_applied_before_the_snapshot_is_a_duplicate_after_it",
     ),
     (
         "S6",
