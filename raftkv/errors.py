@@ -94,7 +94,8 @@ class StorageCorrupt(StorageError):
 
     advice = (
         "What follows had been made durable, so cutting it off could lose acknowledged writes. Keep a copy "
-        "of the folder, remove it and let this member join again from the others, or restore a backup."
+        "of the folder. An empty one is no remedy: this member does not start with it while others know it. "
+        "Where they have a majority, back them up (raftkv snapshot save) and restore that; or an old backup."
     )
 
     def __init__(self, path: str, offset: int, reason: str) -> None:

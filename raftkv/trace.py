@@ -25,9 +25,10 @@ class Started(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """A member ends, with the reason."""
+    """A member ends, with the reason; ``failed``: not because it was told to."""
 
     reason: str
+    failed: bool = False
 
 
 class TornTailCut(NamedTuple):
@@ -225,7 +226,7 @@ def _describe_storage(event: _StorageEvent, name: Callable[[int], str]) -> str:
         case TornTailCut():
             return (
                 f"cut an unfinished batch of {event.length} bytes off {event.segment} at {event.offset}; "
-                f"it had never been acknowledged"
+                f"never acknowledged, unless it was damaged later"
             )
         case SnapshotTaken():
             return (

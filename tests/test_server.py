@@ -14,7 +14,7 @@ import pytest
 from raftkv.errors import ConfigError, DataDirInUse, DataDirMismatch, StorageError
 from raftkv.node.config import Config
 from raftkv.server import EventLog, Server, build
-from raftkv.trace import RoleChanged, TornTailCut, VoteCast
+from raftkv.trace import RoleChanged, Stopped, TornTailCut, VoteCast
 
 
 def free_port() -> int:
@@ -133,6 +133,23 @@ async def test_a_changed_member_list_is_no_obstacle_with_state_existing(
     await (await start(changed)).stop()
 
 
+async def test_snapshots_without_a_log_are_neither_removed_nor_begun_anew_beside(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = make_config(snapshot_count="5")
+    running = await start(config)
+    for _ in range(30):
+        await put(config, "a2V5")
+    await running.server.node.snapshot_now()
+    await running.stop()
+    snapshots = sorted((tmp_path / "n1" / "member" / "snap").iterdir())
+    assert snapshots
+    shutil.rmtree(tmp_path / "n1" / "member" / "wal")
+    with pytest.raises(DataDirMismatch, match="holds snapshots but no log"):
+        await start(config)
+    assert sorted((tmp_path / "n1" / "member" / "snap").iterdir()) == snapshots
+
+
 async def test_a_second_process_on_the_folder_is_refused(make_config: Callable[..., Config]) -> None:
     running = await start(make_config())
     with pytest.raises(DataDirInUse):
@@ -193,6 +210,17 @@ def test_json_log_lines_hold_the_event(make_config: Callable[..., Config]) -> No
     line = json.loads(lines.getvalue())
     assert (line["event"], line["candidate"], line["term"], line["granted"]) == ("VoteCast", 7, 3, True)
     assert line["msg"] == "gave 7 its vote for term 3"
+
+
+def test_why_a_member_failed_is_an_error_and_that_it_was_told_to_stop_is_none(
+    make_config: Callable[..., Config],
+) -> None:
+    lines = io.StringIO()
+    log = EventLog(make_config(log_level="error"), lines)
+    log.emit(Stopped("it was told to"))
+    assert lines.getvalue() == ""
+    log.emit(Stopped("the log is damaged", failed=True))
+    assert "error   n1: stopped: the log is damaged" in lines.getvalue()
 
 
 def test_only_the_wanted_levels_are_logged(make_config: Callable[..., Config]) -> None:

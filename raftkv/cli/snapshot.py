@@ -16,7 +16,8 @@ from raftkv.errors import ConfigError, RequestTimedOut
 from raftkv.node.config import Config
 from raftkv.storage.snapshot_format import Block
 
-MAX_REVISION = (1 << 63) - 1
+MAX_REVISION = (1 << 62) - 1
+"""A restored store begins no later: so writes never reach the largest number that its formats hold."""
 
 RESTORE_FLAGS = (
     "name",
@@ -76,7 +77,9 @@ def restore_member(arguments: argparse.Namespace) -> int:
     machine = load_backup(Path(arguments.file), skip_hash_check=arguments.skip_hash_check)
     if arguments.bump_revision:
         if machine.store.revision + arguments.bump_revision > MAX_REVISION:
-            raise ConfigError(f"--bump-revision {arguments.bump_revision}: revisions end at {MAX_REVISION}")
+            raise ConfigError(
+                f"--bump-revision {arguments.bump_revision}: a store begins at {MAX_REVISION} at most"
+            )
         machine.store.bump_revision(arguments.bump_revision)
     asyncio.run(restore(machine, config))
     raised = machine.alarms.raised()

@@ -69,7 +69,8 @@ MAX_WAITING = 10_000
 ids that the state machine remembers."""
 
 MAX_WAITING_BYTES = 128 * 1024 * 1024
-"""The data of these proposals together."""
+"""The data of these proposals together; also of the entries for which a leader's disk has no room, when it
+takes other members' proposals."""
 
 CHANGES: Mapping[ChangeKind, ChangeOf] = {
     ChangeKind.ADD_VOTER: ChangeOf.ADD,
@@ -431,6 +432,9 @@ class Node:
 
     def _only_commands(self, message: ForwardProposals) -> ForwardProposals:
         """Leave out what is no command known here: once in the log it would stop every member."""
+        if not self.wal.has_room and self._writer.waiting_bytes > MAX_WAITING_BYTES:
+            # The others commit them without this disk, so nothing else bounds what waits for it in memory.
+            return message._replace(commands=())
         commands = tuple(data for data in message.commands if is_command(data))
         dropped = len(message.commands) - len(commands)
         if dropped:

@@ -47,7 +47,9 @@ class SnapshotStore:
         self.replacements = 0
         self._folder = folder
         self._files = {_key(ref): ref for ref in kept}
+        # What does not count any more, and the log may still name: as files, and (damaged) without a file.
         self._replaced: tuple[SnapshotRef, ...] = ()
+        self._put_aside: tuple[SnapshotRef, ...] = ()
         self._undecided: dict[tuple[int, int], SnapshotRef] = {}
         self._served: dict[tuple[int, int], float] = {}
         self._sent_whole: list[tuple[int, int]] = []
@@ -66,8 +68,9 @@ class SnapshotStore:
         return (*self.kept, ref)[-KEPT:]
 
     def add(self, ref: SnapshotRef) -> None:
-        """Note that ``ref`` counts from now on, as the newest."""
+        """Note that ``ref`` counts from now on, as the newest, and that the log names just those that do."""
         self.kept = self.kept_with(ref)
+        self.confirm()
         self._files[_key(ref)] = ref
         self.give_up(ref)
 
@@ -80,13 +83,19 @@ class SnapshotStore:
         self.give_up(ref)
 
     def confirm(self) -> None:
-        """Note that the log has forgotten what was replaced."""
-        self._replaced = ()
+        """Note that the log has forgotten what does not count."""
+        self._replaced = self._put_aside = ()
 
     @property
     def oldest_index(self) -> int:
         """Index of the oldest snapshot that the log may name; 0 where it names none."""
-        return min((ref.snapshot.index for ref in (*self._replaced, *self.kept)), default=0)
+        named = (*self._replaced, *self._put_aside, *self.kept)
+        return min((ref.snapshot.index for ref in named), default=0)
+
+    def overtaken(self, ref: SnapshotRef) -> None:
+        """Note that ``ref`` was replaced while the log took note of it: it stays until ``confirm``."""
+        self._replaced += (ref,)
+        self.give_up(ref)
 
     def give_up(self, ref: SnapshotRef) -> None:
         """Note that a published file is not waiting for the log any more: if it does not count, it goes."""
@@ -128,7 +137,10 @@ class SnapshotStore:
                     await asyncio.sleep(CHECK_PAUSE)
         except SnapshotDamaged as error:
             async with self._lock:
+                if ref in self.kept:
+                    self._put_aside += (ref,)
                 self.kept = tuple(kept for kept in self.kept if kept != ref)
+                self._replaced = tuple(kept for kept in self._replaced if kept != ref)
                 self._files.pop(_key(ref), None)
                 await self._folder.mark_damaged(ref)
             return error
@@ -178,10 +190,8 @@ class SnapshotStore:
         """
         async with self._lock:
             needed = [*self.being_served(), *offered]
-            counting = [_key(ref) for ref in (*self._replaced, *self.kept)]
-            self._files = {
-                key: ref for key, ref in self._files.items() if key in counting or key[0] in needed
-            }
+            counting = {_key(ref): ref for ref in (*self._replaced, *self.kept)}
+            self._files = {key: ref for key, ref in self._files.items() if key[0] in needed} | counting
             self._sent_whole = [key for key in self._sent_whole if key in self._files]
             await self._folder.keep([*self._files.values(), *self._undecided.values()])
 

@@ -208,13 +208,15 @@ class Snapshotter:
             await self._store.discard(dump.draft)
             return
         ref = await self._store.publish(dump.draft)
-        if self._store.replacements == replacements:
+        if self._store.replacements != replacements:
+            self._store.give_up(ref)
+        else:
             # Nothing may come between this look and the mark's place in the queue of what goes to the log.
             await self._writer.mark(self._store.kept_with(ref))
-        if self._store.replacements == replacements:
-            self._count(ref, dump.keys)
-        else:
-            self._store.give_up(ref)
+            if self._store.replacements == replacements:
+                self._count(ref, dump.keys)
+            else:
+                self._store.overtaken(ref)
         await self._clean_up()
 
     def _count(self, ref: SnapshotRef, keys: int) -> None:

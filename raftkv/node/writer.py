@@ -11,6 +11,7 @@ no more than these: all but the acknowledgement of entries or of a snapshot.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from raftkv.errors import NoSpace
@@ -50,12 +51,15 @@ class Writer:
         self._send = send
         self._persisted = persisted
         self._queue: list[_Save | _Mark] = []
+        self.waiting_bytes = 0
+        """Data of the entries that were submitted and are not durable yet."""
         self._wake = asyncio.Event()
 
     def submit(self, write: Write, ref: SnapshotRef | None = None) -> None:
         """Queue a Write; never waits. ``ref``: the file of its snapshot, durable with its name."""
         assert (ref and ref.snapshot) == write.snapshot, f"{ref} for {write.snapshot}"
         self._queue.append(_Save(write, ref))
+        self.waiting_bytes += _size_of(write)
         self._wake.set()
 
     async def mark(self, kept: Sequence[SnapshotRef]) -> None:
@@ -93,6 +97,7 @@ class Writer:
         refs = [step.ref for step in batch if step.ref is not None]
         await self._wal.save([step.write for step in batch], refs)
         del self._queue[: len(batch)]
+        self.waiting_bytes -= sum(_size_of(step.write) for step in batch)
         for step in batch:
             self._send(step.write.after)
         self._persisted(batch[-1].write.number)
@@ -117,10 +122,11 @@ class Writer:
 
     async def _go_ahead(self) -> None:
         """Save marks, term and vote ahead of the Writes that wait, and send what asserts no more."""
-        try:
+        with suppress(NoSpace):  # a vote takes less than a mark, and may still fit
             for mark in self._marks_ahead():
                 await self._mark(mark)
-            waiting = list(self._queue)
+        waiting = list(self._queue)
+        try:
             states = [step.write.hard_state for step in waiting if isinstance(step, _Save)]
             newest = next((state for state in reversed(states) if state is not None), self._wal.hard_state)
             await self._wal.save_vote(newest.term, newest.vote)
@@ -132,6 +138,18 @@ class Writer:
                 self._send([message for message in after if not _asserts_log(message)])
                 held = tuple(message for message in after if _asserts_log(message))
                 self._queue[position] = step._replace(write=step.write._replace(after=held))
+        self._fold()
+
+    def _fold(self) -> None:
+        """Join Writes that have nothing for the log: a wait may be long, and each heartbeat brings one."""
+        folded: list[_Save | _Mark] = []
+        for step in self._queue:
+            before = folded[-1] if folded else None
+            if isinstance(step, _Save) and isinstance(before, _Save) and not _changes_log(step.write):
+                folded[-1] = before._replace(write=_joined(before.write, step.write))
+            else:
+                folded.append(step)
+        self._queue[:] = folded
 
     def _marks_ahead(self) -> list[_Mark]:
         """Return the marks that Writes in front of them do not concern: all before a new beginning."""
@@ -142,6 +160,24 @@ class Writer:
             elif step.write.snapshot is not None:
                 break
         return marks
+
+
+def _size_of(write: Write) -> int:
+    return sum(len(entry.data) for entry in write.entries)
+
+
+def _changes_log(write: Write) -> bool:
+    """Whether there is more in a Write than term, vote, a commit hint, and messages."""
+    return bool(write.entries or write.truncate_from or write.snapshot is not None)
+
+
+def _joined(write: Write, later: Write) -> Write:
+    """Return ``write`` with what a ``later`` one, which does not change the log, has; no message twice."""
+    return write._replace(
+        number=later.number,
+        hard_state=later.hard_state or write.hard_state,
+        after=tuple(dict.fromkeys((*write.after, *later.after))),
+    )
 
 
 def _asserts_log(message: Message) -> bool:

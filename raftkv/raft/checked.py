@@ -65,6 +65,9 @@ class CheckedCore:
             self._observer.ledger.recovered(self._node_id, started)
         else:
             self._observer.ledger.adopt(self._node_id, hard_state, entries, snapshot)
+        if observer is None:
+            # An answer may come late, to a question of an earlier start, which this observer did not see.
+            self._observer.ledger.reads_forgotten = True
         self._check(self._event, before=None)
         self._event = Ticked(0)  # the effects of the start are seen as of a moment later: it starts once
 

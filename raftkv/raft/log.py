@@ -125,7 +125,8 @@ class RaftLog:
         entries = tuple(self._entries[self._handed_over - self._base_index :])
         truncate_from, self._truncate_from = self._truncate_from, 0
         self._handed_over = self.last_index
-        self._in_flight.append((number, self._handed_over))
+        if not self._in_flight or self._in_flight[-1][1] != self._handed_over:
+            self._in_flight.append((number, self._handed_over))  # else it is told by the Write before
         return truncate_from, entries
 
     def persisted(self, number: int) -> None:

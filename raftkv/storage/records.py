@@ -38,7 +38,7 @@ class RecordType(IntEnum):
 
 
 _PRELUDE = Struct("<8sII")  # magic, CRC, length of the whole header
-_SEGMENT = Struct("<IIQQQI8sQQH")  # version, flags, sequence ... length of the name
+_SEGMENT = Struct("<IIQQQI8sQQQH")  # version, flags, sequence ... size, length of the name
 _CHECKED_FROM = 12  # both headers: the CRC covers everything behind itself
 _BATCH_CHECKED = Struct("<IIIQQQQQ")  # behind the marker and the CRC
 _BATCH = Struct("<IIIIQQQQQ")  # the CRC too
@@ -69,7 +69,8 @@ class SegmentHeader(NamedTuple):
     """What a segment says of itself and of what came before it.
 
     ``base``: position in the log (bytes of all segments before, their unused ends not counted).
-    ``number``: that of the first batch. ``chain``: checksum of the last batch before it.
+    ``number``: that of the first batch. ``chain``: checksum of the last batch before it. ``size``: bytes of
+    the file, all of them reserved before the header was written.
     """
 
     sequence: int
@@ -78,6 +79,7 @@ class SegmentHeader(NamedTuple):
     chain: int
     marker: bytes
     metadata: Metadata
+    size: int
 
 
 class BatchHeader(NamedTuple):
@@ -153,6 +155,7 @@ def encode_segment_header(header: SegmentHeader) -> bytes:
         header.marker,
         header.metadata.cluster_id,
         header.metadata.member_id,
+        header.size,
         len(name),
     )
     length = (_PRELUDE.size + len(fields) + len(name)).to_bytes(4, "little")
@@ -181,7 +184,7 @@ def decode_segment_header(data: bytes) -> tuple[SegmentHeader, int]:
 
 
 def _segment_fields(data: bytes, length: int) -> SegmentHeader:
-    _, flags, sequence, base, number, chain, marker, cluster_id, member_id, name_length = (
+    _, flags, sequence, base, number, chain, marker, cluster_id, member_id, size, name_length = (
         _SEGMENT.unpack_from(data, _PRELUDE.size)
     )
     name = data[_PRELUDE.size + _SEGMENT.size : length]
@@ -191,7 +194,7 @@ def _segment_fields(data: bytes, length: int) -> SegmentHeader:
         metadata = Metadata(cluster_id, member_id, name.decode())
     except UnicodeDecodeError as error:
         raise BadFrame("the member name in the segment header is not UTF-8") from error
-    return SegmentHeader(sequence, base, number, chain, marker, metadata)
+    return SegmentHeader(sequence, base, number, chain, marker, metadata, size)
 
 
 def encode_entries(entries: Iterable[Entry], records: list[bytes]) -> None:

@@ -3,6 +3,8 @@
 What can be found behind the last good batch, and what it means:
 
 - Only zeros: the end of the log.
+- The end of a file that was longer (each has its full size from the beginning): acknowledged data may have
+  been cut off. The log is refused.
 - Bytes that are no valid batch, and nothing behind them names them as durable: the save that the crash
   interrupted. It was never acknowledged. A *torn tail*, cut and reported.
 - Bytes that are no valid batch, but the header of a later batch behind them, or a later segment with
@@ -24,6 +26,8 @@ from typing import NamedTuple
 from raftkv.errors import FormatTooNew, StorageCorrupt, StorageError
 from raftkv.storage.disk import ZEROS, Disk
 from raftkv.storage.records import (
+    BATCH_HEADER_BYTES,
+    MARKER_BYTES,
     BadFrame,
     Batch,
     BatchHeader,
@@ -189,6 +193,8 @@ async def _read_image(segment: Segment) -> _Image:
 async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> None:
     """Add the next segment to ``log``."""
     if image.used_end == 0 and segment.sequence > 1:
+        if segment.size == 0:
+            raise StorageCorrupt(segment.path, 0, "the file is empty")
         if log.current is None:  # one without content is never the first
             raise _missing(segment.path.rpartition("/")[0], segment.sequence - 1)
         log.unused.append(segment)
@@ -198,7 +204,7 @@ async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> N
         header, fault = decode_segment_header(image.data)
         _check_continuity(log, segment, header)
         log.tear = None  # what is behind the end that the header proves was never written by a save
-        _check_first(header, image, fault)
+        _check_first(header, image, fault, segment)
     except BadFrame as error:
         _take_torn_segment(log, Tear(segment, 0, image.used_end, fault, str(error)), image)
         return
@@ -209,6 +215,21 @@ async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> N
     log.number, log.chain = header.number, header.chain
     segment.base, segment.offset, segment.last_index = header.base, fault, log.replay.last_index
     _read_batches(log, segment, image)
+    _check_size(log, segment, header.size)
+
+
+def _check_size(log: RecoveredLog, segment: Segment, size: int) -> None:
+    """Refuse a segment that was cut short where batches were, or may have been.
+
+    They follow one another directly, so behind zeros there was nothing.
+    """
+    ends_in_zeros = log.tear is None and segment.size - segment.offset >= MARKER_BYTES
+    if segment.size < size and not ends_in_zeros:
+        raise _cut_short(segment, size)
+
+
+def _cut_short(segment: Segment, size: int) -> StorageCorrupt:
+    return StorageCorrupt(segment.path, segment.size, f"the file ends here and had {size} bytes")
 
 
 def _take_torn_segment(log: RecoveredLog, tear: Tear, image: _Image) -> None:
@@ -221,6 +242,8 @@ def _take_torn_segment(log: RecoveredLog, tear: Tear, image: _Image) -> None:
         raise log.tear.damage()
     if log.current is None or log.unused or _proves_durable(log, image, 0):
         raise tear.damage()
+    if tear.segment.size - tear.end < BATCH_HEADER_BYTES:  # the reserve follows what one write takes
+        raise StorageCorrupt(tear.segment.path, tear.end, "the file is cut short here")
     log.tear = tear
     log.unused.append(tear.segment)
 
@@ -243,8 +266,10 @@ def _check_continuity(log: RecoveredLog, segment: Segment, header: SegmentHeader
     raise StorageCorrupt(current.path, current.offset, "batches are missing before the next segment")
 
 
-def _check_first(header: SegmentHeader, image: _Image, start: int) -> None:
+def _check_first(header: SegmentHeader, image: _Image, start: int, segment: Segment) -> None:
     """Check the batch that was written together with the segment's header."""
+    if segment.size < header.size and segment.size == image.used_end:
+        raise _cut_short(segment, header.size)
     batch = image.batch_at(start, header.marker).header
     if (batch.number, batch.previous, batch.durable) != (header.number, header.chain, header.base):
         raise BadFrame("the first batch does not continue the one before")

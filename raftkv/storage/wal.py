@@ -133,13 +133,14 @@ class Wal:
             stack.push_async_callback(lock.release)
             if await cls.exists(disk, directory):
                 raise StorageError(f"{directory}: there is a log already")
-            header = SegmentHeader(1, 0, 1, 0, await disk.nonce(), metadata)
+            header = SegmentHeader(1, 0, 1, 0, await disk.nonce(), metadata, 0)
             records = [] if snapshot is None else [encode_snapshots((snapshot,), reset=True)]
             encode_entries(entries, records)
             first = BatchHeader(1, 0, 0, hard_state)
             batch, _ = encode_batch(header.marker, first, b"".join(records))
-            content = encode_segment_header(header) + batch
-            size = max(segment_bytes, len(content) + _reserve_of(segment_bytes))
+            used = len(encode_segment_header(header)) + len(batch)
+            size = max(segment_bytes, used + _reserve_of(segment_bytes))
+            content = encode_segment_header(header._replace(size=size)) + batch
             await publish_segment(disk, directory, 1, size, content)
             wal = await cls._open_locked(disk, directory, segment_bytes, lock, stack)
             stack.pop_all()
@@ -258,7 +259,8 @@ class Wal:
             # Names are made durable one by one: else a power loss could leave a hole in the numbers.
             await self._disk.remove(self._segments[0].path)
             await self._disk.sync_directory(self._directory)
-            self._floor = max(self._floor, self._segments[1].last_index)
+            # Not where the next segment begins: entries from before that may have been replaced since.
+            self._floor = max(self._floor, index)
             del self._segments[0]
 
     async def close(self) -> None:
@@ -342,15 +344,15 @@ class Wal:
             self._chain,
             self._marker,
             self._metadata,
+            0,
         )
-        header = encode_segment_header(fields)
         checkpoint = Checkpoint(self._state.boot, self._state.last_index, self._state.snapshots)
         payload = encode_checkpoint(checkpoint) + payload
-        size = len(header) + BATCH_HEADER_BYTES + len(payload)
+        size = len(encode_segment_header(fields)) + BATCH_HEADER_BYTES + len(payload)
         segment = await self._supply.take(size + self._reserve)
         segment.base = self._position
         segment.last_index = self._state.last_index
-        return segment, header, payload
+        return segment, encode_segment_header(fields._replace(size=segment.size)), payload
 
     async def _write(self, segment: Segment, data: bytes) -> None:
         """One write, one sync; anything but success ends the log."""

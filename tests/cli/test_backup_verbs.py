@@ -210,7 +210,7 @@ def test_sizes_are_written_shortly(count: int, text: str) -> None:
         (["--bump-revision", "5"], "given together"),
         (["--mark-compacted"], "given together"),
         (["--bump-revision", "-5", "--mark-compacted"], "it can't be below 0"),
-        (["--bump-revision", str(2**63 - 9), "--mark-compacted"], "revisions end at"),
+        (["--bump-revision", str(2**62), "--mark-compacted"], "a store begins at"),
         (["--name", "n1", "--initial-cluster", "n2=http://127.0.0.1:1"], "is not in --initial-cluster"),
         (["--data-dir", "."], "there is something already"),
     ],

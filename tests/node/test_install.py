@@ -12,6 +12,7 @@ from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import Write
 from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
 from raftkv.storage.snapshot_format import SnapshotRef
+from raftkv.storage.snapshots import snapshot_name
 from raftkv.storage.wal import Wal
 from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotInstalled
@@ -525,3 +526,42 @@ async def test_the_log_of_a_leader_with_a_dead_follower_stays_bounded(
         assert isinstance(node.wal, Wal)
         assert most_log < 20 << 20
         assert most_disk < 45 << 20
+
+
+async def test_a_snapshot_that_is_overtaken_while_the_log_takes_note_of_it_stays_until_then(
+    tmp_path: Path,
+) -> None:
+    """The log names it until its new beginning is durable: a crash before must find it whole."""
+    async with cluster_of(tmp_path) as cluster:
+        _, follower = await leave_behind(cluster)
+        cluster.network.isolate(follower)
+        node = await cluster.start(follower)
+        await node.recovered()
+        mark, save = node.wal.mark, node.wal.save
+        marked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow_mark(kept: Sequence[SnapshotRef]) -> None:
+            marked.set()
+            while not installed(cluster, follower):
+                await asyncio.sleep(0.001)
+            await mark(kept)
+
+        async def slow_save(writes: Sequence[Write], refs: Sequence[SnapshotRef] = ()) -> None:
+            if any(write.snapshot is not None for write in writes):
+                await go_on.wait()
+            await save(writes, refs)
+
+        node.wal.mark, node.wal.save = slow_mark, slow_save  # type: ignore[method-assign]
+        node._store.kept = node._store.kept[:-1]  # so that there is something to take a snapshot of
+        own = asyncio.create_task(node.snapshot_now())
+        await marked.wait()
+        cluster.network.heal()
+        await own
+        await node._store.prune([])
+        named = [snapshot_name(ref.snapshot) for ref in node.wal._state.snapshots]
+        assert named
+        assert set(named) <= set(snapshot_names(cluster, follower))
+        go_on.set()
+        while len(snapshot_names(cluster, follower)) > 1:
+            await asyncio.sleep(0.001)
+        await assert_equal(cluster)

@@ -236,6 +236,32 @@ async def test_what_is_no_command_does_not_enter_the_log_by_forwarding(tmp_path:
         assert not any(running._task.done() for running in cluster.running.values())
 
 
+async def test_a_leader_without_room_takes_others_proposals_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its followers commit them without it: they would pile up in memory as long as its disk is full."""
+    async with LoopbackCluster(tmp_path) as cluster:
+        leader = await cluster.leader()
+        node = cluster.node(leader)
+        source = next(m for m in cluster.ids if m != leader)
+        await node.read_barrier()
+        await cluster.converged()
+        monkeypatch.setattr(node.wal._supply, "has_room", False)
+        monkeypatch.setattr(node, "_make_room_for_others", lambda: None)
+        taken = []
+        for number, waiting in enumerate((node_module.MAX_WAITING_BYTES, node_module.MAX_WAITING_BYTES + 1)):
+            node._writer.waiting_bytes += waiting
+            command = encode_command(RequestId(source, 999, number), PutRequest(key=b"k", value=b"v"))
+            before = node.status().log.last_index
+            node._take_in()
+            node.receive(ForwardProposals(source, leader, node.status().term, (command,)))
+            node._take_in()
+            taken.append(node.status().log.last_index - before)
+            node._writer.waiting_bytes -= waiting
+        assert taken == [1, 0]
+        await cluster.converged()
+
+
 async def test_a_proposal_lost_on_its_way_to_the_same_leader_is_made_again(tmp_path: Path) -> None:
     async with LoopbackCluster(tmp_path) as cluster:
         leader = await cluster.leader()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from raftkv.errors import NodeStopped, NoSpace, SnapshotDamaged, StorageError
-from raftkv.node import log_tail
+from raftkv.node import log_tail, snapshot_store
 from raftkv.node.node import Node
 from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
 from raftkv.trace import SnapshotDamaged as DamageFound
@@ -276,3 +276,32 @@ async def test_all_asked_for_snapshots_are_answered_when_the_member_stops() -> N
                 await task
         with pytest.raises(NodeStopped):
             await node.snapshot_now()
+
+
+async def test_a_damaged_older_snapshot_that_is_put_aside_does_not_stop_the_member(tmp_path: Path) -> None:
+    """The log still names it, and so must not be released to the next one before another mark."""
+    async with LoopbackCluster(tmp_path, size=1) as cluster:
+        node = cluster.node(1)
+        for i in range(3):
+            await put_many(node, 30, prefix=b"%d-" % i, size=30_000)
+            await node.snapshot_now()
+        oldest = node._store.kept[0]
+        flip(tmp_path / "n1" / "snap" / snapshot_names(cluster, 1)[0], 20_000)
+        # as a follower asks that finds the file damaged: for all of it, and for its begin again
+        for offset in (*range(0, oldest.size, snapshot_store.CHUNK_BYTES), 0):
+            await node.serve_snapshot(oldest.snapshot.index, oldest.snapshot.term, offset)
+        while not any(isinstance(e, DamageFound) for e in cluster.running[1].events):
+            await asyncio.sleep(0.001)
+        async with node.backup():
+            pass
+        while [name for name in names(cluster, 1) if name.endswith(".draft")]:
+            await asyncio.sleep(0.001)
+        assert not cluster.running[1].ended
+        for i in range(3):
+            await put_many(node, 30, prefix=b"more-%d-" % i, size=30_000)
+            await node.snapshot_now()
+        before = values(node)
+        await cluster.stop(1)
+        node = await cluster.start(1)
+        await node.recovered()
+        assert values(node) == before

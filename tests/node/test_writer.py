@@ -21,6 +21,7 @@ from raftkv.raft.messages import (
 )
 from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 from raftkv.storage import wal as wal_module
+from raftkv.storage.records import BATCH_HEADER_BYTES, encode_snapshots
 from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Recovered, Wal
 from tests.storage.logs import DIRECTORY, SEGMENT, abandon, create, entry, ref
@@ -174,6 +175,7 @@ async def test_while_entries_wait_for_room_votes_and_heartbeats_go_on() -> None:
     async with running(SimDisk(capacity=FULL)) as member:
         await member.fill()
         done = list(member.persisted)
+        assert member.writer.waiting_bytes == 100
         free = (
             vote_for(3, 5),
             RequestVote(1, 2, 5, 9, 1),
@@ -201,6 +203,7 @@ async def test_nothing_that_waits_for_room_is_acknowledged_until_there_is_some_a
         assert member.sent == [vote_for(2, 4)]
         member.disk.capacity = None
         await turns(200)
+        assert member.writer.waiting_bytes == 0
         assert member.sent == [vote_for(2, 4), waiting], "each message leaves once"
         assert member.persisted[-1] == member.number
         recovered = await member.after_power_loss()
@@ -214,6 +217,26 @@ async def test_the_commit_index_saved_ahead_of_entries_is_none_of_theirs() -> No
         member.submit(HardState(6, 2, member.last_index), entries=1)
         await turns()
         assert (await member.after_power_loss()).hard_state == HardState(6, 2, 1)
+
+
+async def test_what_each_heartbeat_brings_does_not_pile_up_in_a_long_wait() -> None:
+    async with running(SimDisk(capacity=FULL)) as member:
+        await member.fill()
+        member.submit(entries=1, after=(acknowledge(member.last_index + 1),))
+        waiting = len(member.writer._queue)
+        for round_ in range(500):
+            beat = HeartbeatReply(1, 2, 1, round_)
+            member.submit(HardState(1, 0, round_), after=(beat, acknowledge(member.last_index)))
+            await turns(3)
+        assert len(member.sent) > 450, "heartbeats are answered"
+        assert len(member.writer._queue) <= waiting + 2
+        assert acknowledge(member.last_index) not in member.sent
+        member.disk.capacity = None
+        await turns(200)
+        assert member.persisted[-1] == member.number
+        assert sum(message == acknowledge(member.last_index) for message in member.sent) <= 2
+        recovered = await member.after_power_loss()
+        assert (len(recovered.entries), recovered.hard_state) == (member.last_index, HardState(1, 0, 499))
 
 
 async def test_every_vote_of_a_long_wait_is_durable_before_it_leaves() -> None:
@@ -250,6 +273,27 @@ async def test_a_mark_overtakes_entries_that_wait_for_room_because_it_is_what_ma
         assert (await member.after_power_loss()).snapshots == (ref(2),)
         await member.wal.release(2)
         assert member.persisted[-1] < member.number
+
+
+async def test_a_mark_that_does_not_fit_any_more_does_not_keep_back_a_vote_that_does() -> None:
+    async with running(SimDisk(capacity=FULL)) as member:
+        await member.fill()
+        mark_bytes = BATCH_HEADER_BYTES + len(encode_snapshots([ref(2)], reset=False))
+        segment, term = member.wal._segment, 1
+        while segment.size - segment.offset >= mark_bytes:
+            term += 1
+            member.submit(HardState(term, 3, 0), after=(vote_for(3, term),))
+            await turns()
+        marking = asyncio.create_task(member.writer.mark([ref(2)]))
+        await turns()
+        assert not marking.done()
+        term += 1
+        member.submit(HardState(term, 3, 0), after=(vote_for(3, term),))
+        await turns()
+        assert member.sent[-1] == vote_for(3, term)
+        assert (await member.after_power_loss()).hard_state[:2] == (term, 3)
+        member.disk.capacity = None
+        await marking
 
 
 async def test_a_mark_does_not_overtake_a_new_beginning_of_the_log() -> None:

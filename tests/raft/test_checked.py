@@ -12,7 +12,7 @@ from raftkv.raft.core import Raft
 from raftkv.raft.figure2 import Figure2
 from raftkv.raft.invariants import RuleViolated
 from raftkv.raft.ledger import Ledger
-from raftkv.raft.messages import AppendEntries, Message, RequestVote
+from raftkv.raft.messages import AppendEntries, Heartbeat, Message, ReadIndexReply, RequestVote
 
 DISK = HardState(1, 0, 1), (bootstrap_entry((1, 2, 3), b""),)
 
@@ -55,6 +55,15 @@ def test_a_sound_core_is_not_accused() -> None:
 def test_a_broken_rule_is_named(wrong: type[Raft]) -> None:
     with pytest.raises(RuleViolated, match="§3"):
         drive(checked(wrong))
+
+
+def test_a_late_answer_to_a_question_of_an_earlier_start_is_no_fault() -> None:
+    core = checked(Raft)
+    core.step(Heartbeat(2, 1, 5, 1, 1))
+    core.step(ReadIndexReply(2, 1, 5, (99,), 1))
+    ready = core.ready()
+    assert ready is not None
+    assert [state.context for state in ready.reads] == [99], "the host drops it: it knows its own contexts"
 
 
 def test_the_parts_are_those_of_the_core_inside() -> None:

@@ -113,3 +113,14 @@ def test_an_empty_log_has_no_last_term() -> None:
     log = RaftLog()
     assert (log.first_index, log.last_index, log.last_term, log.durable_index) == (1, 0, 0, 0)
     assert repr(log) == "RaftLog([], durable=0)"
+
+
+def test_writes_that_hold_nothing_new_are_not_remembered_one_by_one() -> None:
+    """A follower whose disk is full is asked to confirm what it has with every heartbeat."""
+    log = RaftLog()
+    log.append(Entry(1, 1, 0, b""))
+    for number in range(1, 50):
+        log.hand_over(number)
+    assert len(log._in_flight) == 1
+    log.persisted(1)
+    assert log.durable_index == 1

@@ -9,7 +9,7 @@ from raftkv.raft.ready import Write
 from raftkv.raft.types import Entry, HardState
 from raftkv.sim.disk import DiskCrashed, Outcome, SimDisk
 from raftkv.storage import wal as wal_module
-from raftkv.storage.records import BatchHeader, encode_batch
+from raftkv.storage.records import MARKER_BYTES, BatchHeader, encode_batch
 from raftkv.storage.segments import segment_name
 from raftkv.storage.wal import Wal
 from tests.storage.damage import MARKED_STEPS, RELEASED_STEPS, STEPS, check_everywhere, flip, killed_log, wipe
@@ -198,6 +198,29 @@ async def test_every_way_of_cutting_the_last_save_short_is_a_torn_tail() -> None
             assert recovered.torn == (segment_name(1), start, len(full[:cut].rstrip(b"\0")) - start)
 
 
+@pytest.mark.parametrize("steps", [STEPS, RELEASED_STEPS], ids=["whole", "released"])
+async def test_a_file_that_was_cut_short_is_refused_unless_only_unused_room_went(
+    steps: tuple[Step, ...],
+) -> None:
+    log = await killed_log(steps)
+    refused = harmless = 0
+    for path, end in log.ends.items():
+        for size in range(len(log.disk.content(path))):
+            disk = log.disk.power_loss(Outcome.ALL)
+            del disk.content(path)[size:]
+            disk.settle()
+            try:
+                recovered = await reopen(disk, SMALL_SEGMENT)
+            except StorageCorrupt:
+                assert size < end + MARKER_BYTES, f"{path} cut at {size}, used to {end}"
+                refused += 1
+            else:
+                assert held(recovered) == log.after, f"{path} cut at {size}, used to {end}"
+                harmless += 1
+    assert refused > 1000
+    assert harmless > 100
+
+
 async def test_a_value_that_looks_like_a_later_batch_does_not_turn_a_torn_tail_into_damage() -> None:
     """A client can store any bytes, but can't guess the log's marker."""
     forged, _ = encode_batch(b"guessed!", BatchHeader(99, 7, 1 << 40, HardState(9, 9, 9)), b"")
@@ -285,6 +308,6 @@ async def test_a_refused_log_is_left_unlocked_and_unchanged() -> None:
     flip(disk.content(FIRST), 300)
     before = {name: bytes(inode.live) for name, inode in disk.names.items()}
     for _ in range(2):
-        with pytest.raises(StorageCorrupt, match="join again"):
+        with pytest.raises(StorageCorrupt, match="raftkv snapshot save"):
             await Wal.open(disk, DIRECTORY, segment_bytes=SMALL_SEGMENT)
     assert {name: bytes(inode.live) for name, inode in disk.names.items()} == before

@@ -43,6 +43,7 @@ HEADERS = st.builds(
     U32,
     st.binary(min_size=8, max_size=8),
     st.builds(Metadata, U64, U64, st.text(max_size=40)),
+    U64,
 )
 
 

@@ -189,6 +189,27 @@ async def test_snapshots_from_before_the_log_s_beginning_can_not_be_marked_again
     await wal.close()
 
 
+async def test_a_segment_that_began_behind_a_replaced_tail_is_released_and_later_snapshots_count(
+    disk: Disk,
+) -> None:
+    """A leader that was cut off wrote up to 60; the snapshot that it was sent later is at 15."""
+    wal = await grown(disk)
+    assert wal._segments[-1].last_index > 40
+    writes = [install(15, 3), append(16, 5, term=3, size=150)]
+    await wal.save(writes, refs_of(writes))
+    while wal._segment.last_index > 30 or wal._segment.last_index < 16:
+        await wal.save([append(wal._state.last_index + 1, 1, term=3, size=150)])
+    middle, last = wal._segment.last_index, wal._state.last_index
+    await wal.mark([ref(middle, 3)])
+    await wal.release(middle)
+    assert len(wal._segments) == 1
+    await wal.mark([ref(middle, 3), ref(last, 3)])
+    await wal.close()
+    recovered = await reopen(disk)
+    assert recovered.snapshots == (ref(middle, 3), ref(last, 3))
+    assert [e.index for e in recovered.entries_after(middle)] == list(range(middle + 1, last + 1))
+
+
 async def test_an_installed_snapshot_without_its_file_is_a_bug() -> None:
     disk = SimDisk()
     wal = await create(disk)
