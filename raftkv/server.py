@@ -58,8 +58,8 @@ from raftkv.trace import (
 )
 
 GC_THRESHOLDS = (1_000, 10, 8_000)
-"""Small and frequent young collections, so that none takes long (of 400,000 objects one takes 30 ms); full ones
-rarely: requests leave little cyclic garbage, and values, most of the memory, can't be part of any."""
+"""Small and frequent young collections, so that none takes long (one of 400,000 objects takes 30 ms), and few
+full ones: requests leave little cyclic garbage, and values, most of the memory, can't be part of any."""
 
 MAX_OPEN_FILES = 65_536
 """Connections, segments and all else that this process may hold open."""
