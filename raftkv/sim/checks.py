@@ -21,7 +21,7 @@ from raftkv.raft.partial_log import PartialLog
 MAX_CHECK_STEPS = 2_000_000
 
 MAX_HELD = 5_500
-"""Entries that a log may hold beyond three snapshots' worth: the tail kept for slow followers, and a batch."""
+"""Entries that a log may hold beyond three snapshots' worth: the tail for slow followers, and a batch."""
 
 
 class TimedObserver(Observer):
@@ -83,7 +83,7 @@ def linearizability(history: Sequence[Operation]) -> str | None:
 
 
 def durability(history: Sequence[Operation], replay: Replay) -> str | None:
-    """Say which acknowledged write is not in the committed log at the revision that was told; None if none."""
+    """Say which acknowledged write is not in the committed log at the revision told; None if none."""
     for operation in history:
         if operation.outcome is not Outcome.OK:
             continue

@@ -31,9 +31,9 @@ class Profile:
 
     name: str
     kinds: dict[str, float]
-    clients: int = 12
+    clients: int = 20
     keys: int = 6
-    pause_seconds: float = 0.21
+    pause_seconds: float = 0.34
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     options: tuple[tuple[str, str], ...] = ()
 

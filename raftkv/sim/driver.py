@@ -175,7 +175,7 @@ class Driver:
     def _full_disk(self, fault: Fault) -> None:
         member = self._member(fault)
         member.disk.fill()
-        self._lasting(fault, lambda: member.disk.empty())
+        self._lasting(fault, member.disk.empty)
 
     def _disk_error(self, fault: Fault) -> None:
         member = self._member(fault)

@@ -43,7 +43,7 @@ def digests_elsewhere(python: str, seeds: range, hash_seed: int, *, short: bool 
     """Return the lines of another process."""
     command = [python, "-m", "tests.sim.digests", f"{seeds.start}..{seeds.stop}", *(["--short"] * short)]
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 

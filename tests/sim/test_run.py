@@ -49,7 +49,7 @@ def test_a_calm_run_passes_and_counts_what_happened() -> None:
 
 def test_a_run_leaves_nothing_behind() -> None:
     run_scenario(scenario_of(4, short=True))
-    assert asyncio._get_running_loop() is None  # noqa: SLF001
+    assert asyncio._get_running_loop() is None
 
 
 def test_a_faulty_run_counts_its_faults() -> None:
@@ -118,7 +118,9 @@ def test_members_that_never_elect_fail_liveness() -> None:
     assert failed(result, "liveness of elections") and "n1 is follower" in result.detail
 
 
-def test_requests_that_are_not_served_after_the_healing_fail_liveness(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_are_not_served_after_the_healing_fail_liveness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def deaf(self: World, member: Any, message: Any) -> Any:
         await asyncio.sleep(1e9)
 
@@ -138,7 +140,7 @@ def test_a_log_that_is_never_compacted_fails_the_bounds(monkeypatch: pytest.Monk
 
 def test_an_error_in_a_callback_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Driver) -> None:
-        self._world.loop.call_soon(int, "no number")  # noqa: SLF001
+        self._world.loop.call_soon(int, "no number")
 
     monkeypatch.setattr(Driver, "stop_counting", broken)
     result = run_scenario(CALM)
@@ -153,13 +155,13 @@ def test_waiting_for_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         while True:
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(run._Run, "_liveness_phase", forever)  # noqa: SLF001
+    monkeypatch.setattr(run._Run, "_liveness_phase", forever)
     assert failed(run_scenario(CALM), "progress")
 
 
 def test_a_sync_that_does_nothing_is_found_by_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     async def sync(self: SimFile) -> None:
-        await self._step("sync")  # noqa: SLF001
+        await self._step("sync")
         self.syncs += 1
 
     monkeypatch.setattr(SimFile, "sync", sync)

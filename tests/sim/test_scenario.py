@@ -25,7 +25,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9.-]{0,8}", fullmatch=True).filter(lambda nam
 FAULTS = st.builds(
     Fault,
     TIMES,
-    NAMES.filter(lambda name: not name[0] == "c"),
+    NAMES.filter(lambda name: name[0] != "c"),
     st.lists(NAMES, max_size=3).map(tuple),
     st.one_of(st.just(0.0), TIMES),
 )
