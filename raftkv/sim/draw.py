@@ -34,9 +34,9 @@ class Profile:
 
     name: str
     kinds: dict[str, float]
-    clients: tuple[int, ...] = (6, 12, 24)
+    clients: tuple[int, ...] = (8, 16, 32)
     keys: int = 6
-    pause_seconds: float = 0.0175
+    pause_seconds: float = 0.016
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
     options: tuple[tuple[str, str], ...] = ()

@@ -228,7 +228,7 @@ def test_to_keep_busy_without_letting_time_pass_is_told(
     with pytest.raises(Livelock, match=r"at 1\.0"):
         loop.run_until_complete(after(1.0, forever))
     for task in asyncio.all_tasks(loop):
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False
         task.get_coro().close()  # type: ignore[union-attr]
 
 

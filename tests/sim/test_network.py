@@ -1,4 +1,4 @@
-"""The simulated network: each condition does what it says, and cut links are told of as broken ones are."""
+"""The simulated network: each condition does what it says, and a cut is told of as a broken stream is."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
