@@ -18,6 +18,7 @@ from typing import Any
 from raftkv.errors import (
     BadTransferee,
     LeaderMoving,
+    MemberRemoved,
     NodeStopped,
     NoLeader,
     NoSpace,
@@ -92,6 +93,10 @@ COMPACT_PAUSE = 0.01
 """Seconds between two slices, as etcd; also the wait for a scan that still needs what goes."""
 
 
+MOVE_PAUSE = 30.0
+"""Seconds between two attempts of a leader without room to let another member lead."""
+
+
 @dataclass(slots=True)
 class Identity:
     """Who this member is: fixed for one start of it."""
@@ -151,6 +156,8 @@ class Node:
         self._ticked_at = loop.time()
         self._led_by = (NO_NODE, core.status().term)
         self._leadership_changed = asyncio.Event()
+        self._full_since: float | None = None
+        self._moved_at = float("-inf")
         self._stopping = False
         self._recovered_index = core.status().commit_index
         self._recovered = asyncio.Event()
@@ -338,16 +345,11 @@ class Node:
 
         Returns when another member leads, when there is nobody to hand over to, or after ``seconds``.
         """
-        status = self._core.status()
-        voters = [(p.match_index, m) for m, p in status.peers.items() if m in status.configuration.voters]
-        try:
-            self._core.transfer_leadership(max(voters)[1] if voters else self.member_id)
-        except (NotLeader, BadTransferee):
+        if not self._lead_no_more():
             return
-        self._wake.set()
         try:
             async with asyncio.timeout(seconds):
-                while voters and self._core.status().role is Role.LEADER:
+                while self._core.status().role is Role.LEADER:
                     self._leadership_changed.clear()
                     await self._leadership_changed.wait()
         except TimeoutError:
@@ -357,6 +359,19 @@ class Node:
         """Ask that ``target`` leads (thesis §3.10). Raises NotLeader, BadTransferee."""
         self._core.transfer_leadership(target)
         self._wake.set()
+
+    def _lead_no_more(self) -> bool:
+        """Begin to hand leadership to the voter that is furthest; return whether there is one to take it."""
+        status = self._core.status()
+        voters = [(p.match_index, m) for m, p in status.peers.items() if m in status.configuration.voters]
+        if status.role is not Role.LEADER or not voters:
+            return False
+        try:
+            self._core.transfer_leadership(max(voters)[1])
+        except (NotLeader, BadTransferee):
+            return False
+        self._wake.set()
+        return True
 
     async def recovered(self) -> None:
         """Return when all that was known to be committed at the start is applied again."""
@@ -462,10 +477,16 @@ class Node:
                 self._applied = self._applied._replace(configuration=configuration)
                 if answer is not None:
                     self._waiters.resolve(answer)
+                self._stop_if_removed()
             case EntryKind.NOOP:
                 pass
             case _:
                 raise AssertionError(f"entry {entry.index} is of unknown kind {entry.kind}")
+
+    def _stop_if_removed(self) -> None:
+        """End this member once its removal is applied: nobody will tell it anything more (§4.2.2)."""
+        if self.member_id in self._applied.configuration.removed:
+            raise MemberRemoved(f"member {self.member_id:x} was removed from the cluster")
 
     def _applied_to(self, entry: Entry) -> None:
         self._applied = Snapshot(entry.index, entry.term, self._applied.configuration)
@@ -519,6 +540,7 @@ class Node:
         self._now_at(snapshot.index)
         self._propose_all_again()  # what the snapshot covers turns out to be a duplicate
         self._emit(SnapshotInstalled(arrived.message.source, snapshot.index, arrived.ref.size))
+        self._stop_if_removed()
 
     # ---------------------------------------------------------------- small things
 
@@ -576,7 +598,7 @@ class Node:
                 self._propose_again(waiter)
 
     def _propose_late_ones_again(self) -> None:
-        """Propose what no leader took yet, and what was sent to another member and brought no answer for long.
+        """Propose what no leader took yet, and what was sent to another member long ago without an answer.
 
         It may be lost on a link that did not break; the request id lets it apply once.
         """
@@ -605,11 +627,27 @@ class Node:
             due = self._loop.time() + interval - min(late, interval)
             self._tick()
             self._connect_peers()  # a removed member is let go when it knows
+            self._make_room_for_others()
             self._waiters.expire()
             self._barrier.tick()
             if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
                 self._propose_late_ones_again()
             self._wake.set()
+
+    def _make_room_for_others(self) -> None:
+        """Let another member lead when this one has had no room for an election time-out: it may have some.
+
+        Tried again now and then only: where all are full, leadership must not go in circles.
+        """
+        if self.wal.has_room:
+            self._full_since = None
+            return
+        now = self._loop.time()
+        if self._full_since is None:
+            self._full_since = now
+        full_long_enough = now >= self._full_since + self.config.election_timeout / 1000
+        if full_long_enough and now >= self._moved_at + MOVE_PAUSE and self._lead_no_more():
+            self._moved_at = now
 
     def _tick(self) -> None:
         """Tick once, and say how many intervals really passed: a lease must not outlive a stall."""

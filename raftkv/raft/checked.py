@@ -131,8 +131,8 @@ class CheckedCore:
         self._check(Compacted(snapshot, first_index), self._status)
 
     def status(self) -> Status:
-        """See ``Consensus``."""
-        return self._core.status()
+        """See ``Consensus``: what was true after the last call, as nothing changes between two."""
+        return self._status
 
     def _check(
         self,

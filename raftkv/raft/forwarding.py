@@ -19,6 +19,8 @@ class ForwardQueue:
 
         Without another member as the leader it is lost, as on the wire: the host asks again.
         """
+        if not (self.commands or self.reads):
+            return []
         commands, self.commands = self.commands, []
         reads, self.reads = self.reads, []
         if leader in (NO_NODE, source):

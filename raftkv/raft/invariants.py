@@ -11,6 +11,29 @@ out.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from raftkv.raft.aspects import (
+    ALL,
+    BASE,
+    COMMIT,
+    CONFIGURATION,
+    DISK,
+    ELECTED,
+    HANDED,
+    LEADS,
+    LOG,
+    NEWS,
+    PEERS,
+    READS,
+    SENT,
+    SENT_ACK,
+    SENT_NOTICE,
+    SENT_SNAPSHOT,
+    SENT_VOTE,
+    START,
+    VOTE,
+    WRITE,
+    aspects_of,
+)
 from raftkv.raft.ledger import Ledger, Received, Started, Step, vote_in
 from raftkv.raft.messages import (
     AppendEntriesReply,
@@ -27,13 +50,17 @@ Check = Callable[[Step, Ledger], str | None]
 
 
 class Rule(NamedTuple):
-    """A sentence of the thesis that can be checked."""
+    """A sentence of the thesis that can be checked.
+
+    ``concerns``: the aspects of a step (``raftkv.raft.aspects``) without which it has nothing to say.
+    """
 
     name: str
     section: str
     text: str
     whole_cluster: bool
     check: Check
+    concerns: int
 
 
 class Violation(NamedTuple):
@@ -55,17 +82,17 @@ class RuleViolated(AssertionError):
         self.violation = violation
 
 
-def rule(section: str, *, whole_cluster: bool = False) -> Callable[[Check], Rule]:
+def rule(section: str, concerns: int, *, whole_cluster: bool = False) -> Callable[[Check], Rule]:
     """Make a rule of a function that returns what is wrong, or None; its docstring is the sentence."""
 
     def make(check: Check) -> Rule:
         assert check.__doc__ is not None, f"{check} states no rule"
-        return Rule(check.__name__, section, check.__doc__, whole_cluster, check)
+        return Rule(check.__name__, section, check.__doc__, whole_cluster, check, concerns)
 
     return make
 
 
-@rule("§3.3")
+@rule("§3.3", VOTE)
 def term_grows(step: Step, ledger: Ledger) -> str | None:
     """A member's term never goes back."""
     if step.before is not None and step.after.term < step.before.term:
@@ -73,7 +100,7 @@ def term_grows(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.4")
+@rule("§3.4", VOTE)
 def vote_stays(step: Step, ledger: Ledger) -> str | None:
     """A vote once given in a term stays."""
     before, after = step.before, step.after
@@ -82,7 +109,7 @@ def vote_stays(step: Step, ledger: Ledger) -> str | None:
     return f"voted for {before.vote}, then for {after.vote} in term {after.term}"
 
 
-@rule("§3.4")
+@rule("§3.4", SENT_VOTE)
 def one_vote_a_term(step: Step, ledger: Ledger) -> str | None:
     """A member votes for at most one candidate in a term, restarts included."""
     for message in step.sent:
@@ -93,7 +120,7 @@ def one_vote_a_term(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.6.1")
+@rule("§3.6.1", VOTE)
 def vote_for_up_to_date_log(step: Step, ledger: Ledger) -> str | None:
     """A vote goes only to a candidate whose log is at least as up to date."""
     if not isinstance(step.event, Received) or not isinstance(step.event.message, RequestVote):
@@ -107,7 +134,7 @@ def vote_for_up_to_date_log(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§9.6")
+@rule("§9.6", VOTE)
 def pre_vote_changes_nothing(step: Step, ledger: Ledger) -> str | None:
     """A request for a pre-vote changes neither term nor vote."""
     if step.before is None or not isinstance(step.event, Received):
@@ -118,7 +145,7 @@ def pre_vote_changes_nothing(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.4")
+@rule("§3.4", LEADS)
 def one_leader_a_term(step: Step, ledger: Ledger) -> str | None:
     """Election safety: at most one leader in a term."""
     if step.after.role is Role.LEADER and ledger.leaders[step.after.term] != step.node_id:
@@ -126,7 +153,7 @@ def one_leader_a_term(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.4", whole_cluster=True)
+@rule("§3.4", ELECTED, whole_cluster=True)
 def leader_has_majority(step: Step, ledger: Ledger) -> str | None:
     """A leader has the votes of a majority."""
     if not step.begins_to_lead:
@@ -138,7 +165,7 @@ def leader_has_majority(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.5")
+@rule("§3.5", LOG)
 def leader_appends_only(step: Step, ledger: Ledger) -> str | None:
     """Leader append-only: a leader neither overwrites nor deletes entries of its log."""
     member = ledger.members[step.node_id]
@@ -147,7 +174,7 @@ def leader_appends_only(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.5")
+@rule("§3.5", LOG)
 def leader_uses_own_term(step: Step, ledger: Ledger) -> str | None:
     """A leader's new entries carry its term."""
     member = ledger.members[step.node_id]
@@ -156,7 +183,7 @@ def leader_uses_own_term(step: Step, ledger: Ledger) -> str | None:
     return f"entries {wrong} are of another term than {step.after.term}" if wrong else None
 
 
-@rule("§3.5")
+@rule("§3.5", LOG)
 def log_matching(step: Step, ledger: Ledger) -> str | None:
     """Log matching: the same index and term means the same entries up to there."""
     member = ledger.members[step.node_id]
@@ -167,7 +194,7 @@ def log_matching(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.5")
+@rule("§3.5", LOG)
 def log_is_ordered(step: Step, ledger: Ledger) -> str | None:
     """Indexes follow each other and terms never fall along a log."""
     member = ledger.members[step.node_id]
@@ -178,7 +205,7 @@ def log_is_ordered(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.6.3")
+@rule("§3.6.3", ELECTED | NEWS)
 def leader_completeness(step: Step, ledger: Ledger) -> str | None:
     """Leader completeness: a leader has every entry committed in earlier terms."""
     if step.begins_to_lead:
@@ -196,7 +223,7 @@ def _lacks_committed(ledger: Ledger, leader: int) -> str | None:
     return None
 
 
-@rule("figure 3.1")
+@rule("figure 3.1", COMMIT | LOG)
 def commit_grows(step: Step, ledger: Ledger) -> str | None:
     """The commit index never goes back nor past the log's end."""
     after = step.after
@@ -206,7 +233,7 @@ def commit_grows(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.6.2")
+@rule("§3.6.2", COMMIT)
 def commit_own_term(step: Step, ledger: Ledger) -> str | None:
     """A leader commits by counting only entries of its own term."""
     if not step.goes_on_leading or step.before is None:
@@ -217,7 +244,7 @@ def commit_own_term(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.5", whole_cluster=True)
+@rule("§3.5", NEWS, whole_cluster=True)
 def committed_is_on_majority(step: Step, ledger: Ledger) -> str | None:
     """What is committed is on the disks of a majority."""
     if not ledger.newly_committed or isinstance(step.event, Started):
@@ -229,7 +256,7 @@ def committed_is_on_majority(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.6.3")
+@rule("§3.6.3", COMMIT | HANDED)
 def committed_is_the_same(step: Step, ledger: Ledger) -> str | None:
     """State machine safety: at an index all members have the same committed entry."""
     log = ledger.members[step.node_id].log
@@ -242,7 +269,7 @@ def committed_is_the_same(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.6.3")
+@rule("§3.6.3", LOG)
 def committed_stays(step: Step, ledger: Ledger) -> str | None:
     """What a member knows to be committed is never replaced in its log."""
     member, before = ledger.members[step.node_id], step.before
@@ -251,7 +278,7 @@ def committed_stays(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("figure 3.1")
+@rule("figure 3.1", HANDED)
 def applied_in_order(step: Step, ledger: Ledger) -> str | None:
     """Committed entries are handed out once, in order, without a gap."""
     member = ledger.members[step.node_id]
@@ -261,7 +288,7 @@ def applied_in_order(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8")
+@rule("§3.8", HANDED)
 def applied_is_durable(step: Step, ledger: Ledger) -> str | None:
     """An entry is handed out only when this member's own disk holds it."""
     member = ledger.members[step.node_id]
@@ -269,7 +296,7 @@ def applied_is_durable(step: Step, ledger: Ledger) -> str | None:
     return f"entries {missing} are not on its disk" if missing else None
 
 
-@rule("§3.8")
+@rule("§3.8", SENT)
 def sent_term_is_durable(step: Step, ledger: Ledger) -> str | None:
     """No message speaks of a term that the sender's disk does not hold."""
     term = ledger.members[step.node_id].hard_state.term
@@ -281,7 +308,7 @@ def sent_term_is_durable(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8")
+@rule("§3.8", SENT_VOTE)
 def sent_vote_is_durable(step: Step, ledger: Ledger) -> str | None:
     """No vote leaves before it is on the voter's disk."""
     term, vote, _ = ledger.members[step.node_id].hard_state
@@ -291,7 +318,7 @@ def sent_vote_is_durable(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8")
+@rule("§3.8", SENT_ACK)
 def acknowledged_is_durable(step: Step, ledger: Ledger) -> str | None:
     """No acknowledgement leaves before the entries are on the sender's disk."""
     member = ledger.members[step.node_id]
@@ -307,7 +334,7 @@ def acknowledged_is_durable(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8")
+@rule("§3.8", DISK | LOG)
 def durable_claims_hold(step: Step, ledger: Ledger) -> str | None:
     """What a member takes for durable is on its disk."""
     member, after = ledger.members[step.node_id], step.after
@@ -319,7 +346,7 @@ def durable_claims_hold(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8")
+@rule("§3.8", WRITE | DISK)
 def writes_fit(step: Step, ledger: Ledger) -> str | None:
     """Writes are numbered in order and leave no gap in the log."""
     member = ledger.members[step.node_id]
@@ -337,7 +364,7 @@ def writes_fit(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.8")
+@rule("§3.8", START)
 def restart_recovers(step: Step, ledger: Ledger) -> str | None:
     """A restarted member has all that its disk held."""
     survived = ledger.members[step.node_id].surviving
@@ -351,7 +378,7 @@ def restart_recovers(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.5", whole_cluster=True)
+@rule("§3.5", PEERS, whole_cluster=True)
 def match_is_durable(step: Step, ledger: Ledger) -> str | None:
     """A match index is a fact: the peer's disk holds the leader's log up to it."""
     log = ledger.members[step.node_id].log
@@ -361,12 +388,12 @@ def match_is_durable(step: Step, ledger: Ledger) -> str | None:
         # A peer in a later term may have replaced what it acknowledged; then this leader is deposed.
         if known is None or index == 0 or known.hard_state.term > step.after.term:
             continue
-        if index > len(log) or not known.holds(log[index - 1]):
+        if index > log.end or not known.disk.holds(log[index - 1]):
             return f"match index {index} of member {peer}, whose disk ends at {len(known.disk)}"
     return None
 
 
-@rule("§3.5")
+@rule("§3.5", PEERS)
 def match_grows(step: Step, ledger: Ledger) -> str | None:
     """Within a leadership a match index never goes back, and stays below the next index."""
     for peer, progress in step.after.peers.items():
@@ -379,7 +406,7 @@ def match_grows(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§4.1", whole_cluster=True)
+@rule("§4.1", CONFIGURATION | LOG, whole_cluster=True)
 def configuration_follows_log(step: Step, ledger: Ledger) -> str | None:
     """The configuration in force is the last one in the log, committed or not."""
     latest = ledger.members[step.node_id].configuration
@@ -388,7 +415,7 @@ def configuration_follows_log(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§4.1")
+@rule("§4.1", LOG)
 def one_change_at_a_time(step: Step, ledger: Ledger) -> str | None:
     """At most one change of the members is uncommitted, in any log."""
     known = len(ledger.committed)
@@ -396,7 +423,7 @@ def one_change_at_a_time(step: Step, ledger: Ledger) -> str | None:
     return f"the changes {waiting} are not committed" if len(waiting) > 1 else None
 
 
-@rule("§4.1")
+@rule("§4.1", LOG)
 def changes_one_member(step: Step, ledger: Ledger) -> str | None:
     """A configuration differs by at most one member from the one before, and brings no removed id back."""
     history = ledger.members[step.node_id].configurations
@@ -421,7 +448,7 @@ def _wrong_change(old: Configuration, new: Configuration) -> str | None:
     return f"moves {sorted(moved)} at once" if len(moved) > 1 else None
 
 
-@rule("§4.1 (2015)")
+@rule("§4.1 (2015)", LOG)
 def change_waits_for_own_term(step: Step, ledger: Ledger) -> str | None:
     """A leader changes the members only after an entry of its own term is committed."""
     if not step.goes_on_leading or step.before is None:
@@ -434,7 +461,7 @@ def change_waits_for_own_term(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§4.2.3", whole_cluster=True)
+@rule("§4.2.3", SENT_NOTICE, whole_cluster=True)
 def notice_is_true(step: Step, ledger: Ledger) -> str | None:
     """Only who was removed by a committed change is told so."""
     removed = ledger.configuration_at(len(ledger.committed)).removed
@@ -444,7 +471,7 @@ def notice_is_true(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§3.10")
+@rule("§3.10", LOG)
 def moving_leader_appends_nothing(step: Step, ledger: Ledger) -> str | None:
     """While leadership moves, the leader takes no new entries."""
     member, before = ledger.members[step.node_id], step.before
@@ -454,7 +481,7 @@ def moving_leader_appends_nothing(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§5.1", whole_cluster=True)
+@rule("§5.1", BASE | SENT_SNAPSHOT | WRITE, whole_cluster=True)
 def snapshot_is_committed_prefix(step: Step, ledger: Ledger) -> str | None:
     """A snapshot stands for a committed prefix, and names the configuration at its end."""
     sent = [message.snapshot for message in step.sent if isinstance(message, InstallSnapshot)]
@@ -469,7 +496,7 @@ def snapshot_is_committed_prefix(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§5.1")
+@rule("§5.1", BASE)
 def snapshot_covers_the_gap(step: Step, ledger: Ledger) -> str | None:
     """What the log no longer holds is in the snapshot, and the snapshot never gets older."""
     snapshot = step.after.snapshot
@@ -481,7 +508,7 @@ def snapshot_covers_the_gap(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
-@rule("§6.4")
+@rule("§6.4", READS)
 def read_is_fresh(step: Step, ledger: Ledger) -> str | None:
     """A read is served at an index that covers all that was committed when it was asked."""
     for ready in step.effects:
@@ -540,17 +567,32 @@ RULES: tuple[Rule, ...] = (
 class Observer:
     """Checks each step against the rules and keeps the ledger.
 
-    With a ``window`` the ledger stays bounded: see there.
+    With a ``window`` the ledger stays bounded: see there. ``every_rule`` asks also those rules that a step
+    does not concern, to show that they never have anything to say.
     """
 
-    def __init__(self, rules: Sequence[Rule] = RULES, window: int | None = None) -> None:
+    def __init__(
+        self, rules: Sequence[Rule] = RULES, window: int | None = None, *, every_rule: bool = False
+    ) -> None:
         self.rules = rules
         self.ledger = Ledger(window)
+        self._every_rule = every_rule
+        self._concerned: dict[int, tuple[Rule, ...]] = {}
 
     def observe(self, step: Step) -> None:
         """Take in a step; raises RuleViolated for the first rule it breaks."""
-        self.ledger.record(step)
-        for candidate in self.rules:
-            if detail := candidate.check(step, self.ledger):
+        ledger = self.ledger
+        ledger.record(step)
+        aspects = ALL if self._every_rule else aspects_of(step, ledger.members[step.node_id], ledger)
+        if (concerned := self._concerned.get(aspects)) is None:
+            concerned = self._concerned_by(aspects)
+        for candidate in concerned:
+            if detail := candidate.check(step, ledger):
                 raise RuleViolated(Violation(candidate, step.node_id, detail))
-        self.ledger.forget()
+        ledger.forget()
+
+    def _concerned_by(self, aspects: int) -> tuple[Rule, ...]:
+        """Return the rules that look at one of the aspects, in order."""
+        concerned = tuple(one for one in self.rules if one.concerns & aspects)
+        self._concerned[aspects] = concerned
+        return concerned

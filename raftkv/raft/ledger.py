@@ -168,6 +168,9 @@ class MemberRecord:
         self.configurations: History = []  # those of the log, by index
         self.changed_from = 1
         self.truncated = False
+        self.changed = False  # whether anything of the log may have
+        self.rebased = False  # whether the member's log begins elsewhere than before
+        self._first_index = 1
         self.applied = 0
         self.applied_before = 0
         self.leads = 0  # the term it leads, 0 for none
@@ -198,8 +201,27 @@ class MemberRecord:
 
     def follow_log(self, log: LogView, committed: PartialLog) -> None:
         """Copy what changed in the log since the last step."""
+        first, last = log.first_index, log.last_index
+        self.rebased, self._first_index = first != self._first_index, first
+        if self._is_as_before(log, first - 1, last):
+            self.changed_from, self.truncated, self.changed = last + 1, False, False
+        else:
+            self._follow_changes(log, committed)
+            self.changed = True
+
+    def _is_as_before(self, log: LogView, base: int, last: int) -> bool:
+        """Whether the log has the same end, which stands for all that is before it."""
+        known = self.log
+        return (
+            known.end == last > base
+            and last > known.start
+            and known.ends_with(log.slice(last, last))
+            and (base <= known.start or known.term_before(base) == log.term(base))
+        )
+
+    def _follow_changes(self, log: LogView, committed: PartialLog) -> None:
         base = log.first_index - 1
-        same = min(len(self.log), log.last_index)
+        same = min(self.log.end, log.last_index)
         while same > max(base, self.log.start) and [self.log[same - 1]] != log.slice(same, same):
             same -= 1
         prefix: Sequence[Entry] = ()
@@ -237,8 +259,8 @@ class MemberRecord:
     def holds_log_up_to(self, index: int) -> bool:
         """Whether the disk agrees with the member's own log up to ``index`` (> 0)."""
         if index <= self.log.start:
-            return index <= len(self.disk)
-        return index <= len(self.log) and self.holds(self.log[index - 1])
+            return index <= self.disk.end
+        return index <= self.log.end and self.holds(self.log[index - 1])
 
     def restart(self, started: Started, committed: PartialLog) -> None:
         """Begin again from what was recovered; what was not durable is forgotten."""
@@ -320,7 +342,8 @@ class Ledger:
 
     def record(self, step: Step) -> None:
         """Take in one step, before the rules look at it. What was known first is kept."""
-        member = self.members.setdefault(step.node_id, MemberRecord())
+        if (member := self.members.get(step.node_id)) is None:
+            member = self.members[step.node_id] = MemberRecord()
         match step.event:
             case Started():
                 member.restart(step.event, self.committed)
@@ -330,24 +353,35 @@ class Ledger:
                 self.read_floors[step.node_id, context] = len(self.committed)
             case _:
                 pass
-        member.pending.extend(ready.write for ready in step.effects if ready.write is not None)
         member.follow_log(step.after.log, self.committed)
-        if step.installed is not None:
-            member.applied = step.installed.index
         member.applied_before = member.applied
-        member.applied = max([member.applied, *(entry.index for entry in step.committed)])
-        self._enter(member.log, member.changed_from)
-        self._enter_votes(step.sent)
+        if step.effects:
+            self._record_effects(member, step)
+        if member.changed:
+            self._enter(member.log, member.changed_from)
+        if step.sent:
+            self._enter_votes(step.sent)
         member.leads = step.after.term if step.after.role is Role.LEADER else 0
         if member.leads:
             self.leaders.setdefault(member.leads, step.node_id)
-        known = len(self.committed)
-        if member.log.start > known:
-            self.committed.begin_after(member.log.start, member.log.start_term)
-        end = len(self.committed)
-        self.committed.replace(end, member.log[end : step.after.commit_index])
-        self.newly_committed = len(self.committed) - known
-        self.configurations += configurations_in(self.committed[end:])
+        self._record_committed(member.log, step.after.commit_index)
+
+    def _record_effects(self, member: MemberRecord, step: Step) -> None:
+        member.pending.extend(ready.write for ready in step.effects if ready.write is not None)
+        if (installed := step.installed) is not None:
+            member.applied = member.applied_before = installed.index
+        for entry in step.committed:
+            member.applied = max(member.applied, entry.index)
+
+    def _record_committed(self, log: PartialLog, commit_index: int) -> None:
+        known = self.committed.end
+        if log.start > known:
+            self.committed.begin_after(log.start, log.start_term)
+        end = self.committed.end
+        if commit_index > end:
+            self.committed.replace(end, log[end:commit_index])
+            self.configurations += configurations_in(self.committed[end:])
+        self.newly_committed = self.committed.end - known
 
     def forget(self) -> None:
         """Forget what is older than the window; some entries at a time, as that costs a look at all."""

@@ -3,7 +3,7 @@
 What is forgotten counts as held: it was committed, durable and applied, and the rules had seen it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import overload
 
 from raftkv.raft.types import Entry
@@ -16,15 +16,16 @@ class PartialLog:
     entry there raises IndexError. Of the last forgotten entry the term is kept, for rules about neighbours.
     """
 
-    __slots__ = ("_kept", "start", "start_term")
+    __slots__ = ("_kept", "end", "start", "start_term")
 
     def __init__(self, entries: Iterable[Entry] = (), start: int = 0, start_term: int = 0) -> None:
         self._kept = list(entries)
         self.start = start
         self.start_term = start_term
+        self.end = start + len(self._kept)  # the length: asked for so often that it is kept at hand
 
     def __len__(self) -> int:
-        return self.start + len(self._kept)
+        return self.end
 
     @overload
     def __getitem__(self, key: int) -> Entry: ...
@@ -32,11 +33,11 @@ class PartialLog:
     def __getitem__(self, key: slice) -> list[Entry]: ...
     def __getitem__(self, key: int | slice) -> Entry | list[Entry]:
         if isinstance(key, slice):
-            low, high, _ = key.indices(len(self))
+            low, high, _ = key.indices(self.end)
             return self._kept[max(0, low - self.start) : max(0, high - self.start)]
-        position = key + len(self) if key < 0 else key
+        position = key + self.end if key < 0 else key
         if position < self.start:
-            raise IndexError(f"position {key} of {len(self)}, forgotten up to {self.start}")
+            raise IndexError(f"position {key} of {self.end}, forgotten up to {self.start}")
         return self._kept[position - self.start]
 
     def __eq__(self, other: object) -> bool:
@@ -46,7 +47,7 @@ class PartialLog:
         if not isinstance(other, PartialLog):
             return NotImplemented
         start = max(self.start, other.start)
-        return len(self) == len(other) and self[start:] == other[start:]
+        return self.end == other.end and self[start:] == other[start:]
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
@@ -61,17 +62,24 @@ class PartialLog:
 
     def holds(self, entry: Entry) -> bool:
         """Whether ``entry`` is part of this log."""
-        return entry.index <= len(self) and (entry.index <= self.start or self[entry.index - 1] == entry)
+        position = entry.index - self.start - 1
+        return position < 0 or (entry.index <= self.end and self._kept[position] == entry)
+
+    def ends_with(self, entries: Sequence[Entry]) -> bool:
+        """Whether the last entry that is known is the last one of ``entries``."""
+        return bool(self._kept and entries) and self._kept[-1] == entries[-1]
 
     def replace(self, position: int, entries: Iterable[Entry]) -> None:
         """Put ``entries`` in place of all from ``position`` on."""
         if position < self.start:
             self.start, self.start_term = position, 0
         self._kept[position - self.start :] = entries
+        self.end = self.start + len(self._kept)
 
     def begin_after(self, position: int, term: int) -> None:
         """Forget the whole log: it stands for ``position`` entries, the last one of ``term``."""
         self._kept, self.start, self.start_term = [], position, term
+        self.end = position
 
     def copy(self) -> "PartialLog":
         """Return a log of its own with the same entries."""

@@ -29,6 +29,9 @@ from raftkv.workloads.kv import PastRead
 
 MAX_CHECK_STEPS = 2_000_000
 
+MAX_HELD = 5_500
+"""Entries that a log may hold beyond three snapshots' worth: the tail kept for slow followers, and a batch."""
+
 
 class TimedObserver(Observer):
     """Holds every step against the rules; ``seconds`` is what that took."""
@@ -108,7 +111,7 @@ def linearizability(history: Sequence[Operation]) -> str | None:
 
 
 def durability(history: Sequence[Operation], replay: Replay) -> str | None:
-    """Say which acknowledged write is not in the committed log at the revision that was told; None if none."""
+    """Say which acknowledged write is not in the committed log at the revision told; None if none."""
     for operation in history:
         if operation.outcome is not Outcome.OK:
             continue
@@ -196,7 +199,7 @@ def bounded(node: Node, snapshot_count: int) -> str | None:
     """Say what has grown without bound; None if nothing has."""
     status = node.status()
     held = status.log.last_index - status.log.first_index + 1
-    most = 3 * snapshot_count + 5_500
+    most = 3 * snapshot_count + MAX_HELD
     if held > most:
         return f"{held} entries are held, at most {most} are to be"
     if node.waiting > 10_000:

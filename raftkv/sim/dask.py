@@ -21,12 +21,12 @@ def cluster_executor(address: str) -> Iterator[tuple[Executor, int]]:
     except ImportError as error:
         raise ConfigError("--dask needs Dask: pip install 'raftkv[dask]'") from error
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise ConfigError(f"--dask {address}: {error}") from error
     with client:
-        threads = sum(client.nthreads().values())
+        threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
         if not threads:
             raise ConfigError(f"--dask {address}: the scheduler has no workers")
-        with client.get_executor(pure=False) as executor:
+        with client.get_executor(pure=False) as executor:  # type: ignore[no-untyped-call]
             yield executor, 2 * threads

@@ -7,9 +7,9 @@ is whole or not there. ``kill`` returns the disk after the death of the process 
 is still to be read, and still not durable. Both leave the crashed disk as it is, so that one crash can
 be tried with many outcomes.
 
-``delay`` gives the seconds that a call of a kind takes. Every I/O call is a step, a write with its sync two; the crash planned with ``crash_at`` strikes in place
-of that step. From then on every call fails and has no effect. At the step ``no_space_at`` there is no room,
-whatever kind of call it is.
+``delay`` gives the seconds that a call of a kind takes. Every I/O call is a step, a write with its sync
+two; the crash planned with ``crash_at`` strikes in place of that step. From then on every call fails and has
+no effect. At the step ``no_space_at`` there is no room, whatever kind of call it is.
 """
 
 import asyncio
@@ -177,43 +177,51 @@ class SimDisk:
     # The port
 
     async def list(self, directory: str) -> list[str]:
-        await self._step("list", directory)
+        """See the port."""
+        await self.step("list", directory)
         start = directory + "/"
         return sorted(path.removeprefix(start) for path in self.names if path.startswith(start))
 
     async def make_directories(self, path: str) -> None:
-        await self._step("make folder", path)
+        """See the port."""
+        await self.step("make folder", path)
 
     async def create(self, path: str) -> "SimFile":
-        await self._step("create", path)
+        """See the port."""
+        await self.step("create", path)
         inode = Inode()  # as after O_TRUNC of what was there: its old content is gone at any time
         self._change((path, None, inode))
         return SimFile(self, path, inode)
 
     async def open(self, path: str) -> "SimFile":
-        await self._step("open", path)
+        """See the port."""
+        await self.step("open", path)
         if path not in self.names:
             raise StorageError(f"{path}: open failed: no such file")
         return SimFile(self, path, self.names[path])
 
     async def rename(self, source: str, target: str) -> None:
-        await self._step("rename", source)
+        """See the port."""
+        await self.step("rename", source)
         if source not in self.names:
             raise StorageError(f"{source}: rename failed: no such file")
         self._change((target, source, self.names[source]))
 
     async def remove(self, path: str) -> None:
-        await self._step("remove", path)
+        """See the port."""
+        await self.step("remove", path)
         self._change((path, None, None))
 
     async def sync_directory(self, path: str) -> None:
-        await self._step("sync directory", path)
+        """See the port."""
+        await self.step("sync directory", path)
         for change in self.name_changes:
             change_names(self.durable_names, change)
         self.name_changes.clear()
 
     async def lock(self, path: str) -> "SimLock":
-        await self._step("lock", path)
+        """See the port."""
+        await self.step("lock", path)
         if path in self.locks:
             raise DataDirInUse(f"{path}: the folder is in use by process 1")
         if path not in self.names:
@@ -222,14 +230,16 @@ class SimDisk:
         return SimLock(self, path)
 
     async def nonce(self) -> bytes:
+        """See the port."""
         return self.random.randbytes(7) + b"\xa5"
 
     async def close(self) -> None:
+        """See the port."""
         pass
 
     # For the files
 
-    async def _step(self, action: str, path: str) -> None:
+    async def step(self, action: str, path: str) -> None:
         """Take the time it takes, then let the planned crash or fault strike in place of the call."""
         await asyncio.sleep(self.delay(action))
         if not self.fenced:
@@ -245,10 +255,10 @@ class SimDisk:
                 self._faults.remove(fault)
                 raise fault[2]
 
-    def _take_room(self, size: int) -> None:
-        if self.capacity is not None and size > 0:
-            if self._used() + size > self.capacity:
-                raise NoSpace("no room on the simulated disk")
+    def take_room(self, size: int) -> None:
+        """Raise NoSpace unless there is room for ``size`` bytes more."""
+        if self.capacity is not None and size > 0 and self._used() + size > self.capacity:
+            raise NoSpace("no room on the simulated disk")
 
     def _used(self) -> int:
         inodes = {id(inode): inode for inode in self.names.values()}
@@ -271,27 +281,32 @@ class SimFile:
         self.syncs = 0
 
     async def size(self) -> int:
+        """See the port."""
         await self._step("size")
         return len(self._inode.live)
 
     async def read(self, offset: int, size: int) -> bytes:
+        """See the port."""
         await self._step("read")
         return bytes(self._inode.live[offset : offset + size])
 
     async def write(self, offset: int, data: bytes, *, sync: bool) -> None:
+        """See the port."""
         await self._step("write")
-        self._disk._take_room(max(0, offset + len(data) - len(self._inode.live)))
+        self._disk.take_room(max(0, offset + len(data) - len(self._inode.live)))
         self._inode.write(offset, data)
         if sync:
             await self.sync()
 
     async def preallocate(self, size: int) -> None:
+        """See the port."""
         await self._step("preallocate")
         if (missing := size - len(self._inode.live)) > 0:
-            self._disk._take_room(missing)
+            self._disk.take_room(missing)
             self._inode.write(len(self._inode.live), bytes(missing))
 
     async def sync(self) -> None:
+        """See the port."""
         try:
             await self._step("sync")
         except StorageError:
@@ -303,13 +318,14 @@ class SimFile:
         self.syncs += 1
 
     async def close(self) -> None:
+        """See the port."""
         self._closed = True
 
     async def _step(self, action: str) -> None:
         assert not self._closed, f"{action} on the closed {self._path}"
         if self._failed:
             raise StorageError(f"{self._path}: {action} failed: an earlier sync of this file failed")
-        await self._disk._step(action, self._path)
+        await self._disk.step(action, self._path)
 
 
 class SimLock:
@@ -320,6 +336,7 @@ class SimLock:
         self._path = path
 
     async def release(self) -> None:
+        """See the port."""
         self._disk.locks.discard(self._path)
 
 

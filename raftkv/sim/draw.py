@@ -10,6 +10,7 @@ may lose what was not synced, on all members at once. So a correct cluster survi
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import ceil
 from random import Random
 
 from raftkv.errors import ConfigError
@@ -19,6 +20,9 @@ from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, S
 
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
+
+BEATS = (0.0, 0.1, 0.25, 0.5)
+"""Seconds between the moments at which all clients begin; 0: each begins when it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Profile:
     kinds: dict[str, float]
     clients: tuple[int, ...] = (6, 12, 24)
     keys: int = 6
-    pause_seconds: float = 0.027
+    pause_seconds: float = 0.0175
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
     options: tuple[tuple[str, str], ...] = ()
@@ -277,6 +281,7 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
     """Return what the clients ask: each one thing after the other, at times of its own."""
     found: list[Operation] = []
     style = random.choice(("register", "mixed", "mixed"))
+    beat = random.choice(BEATS)
     keys = [f"k{number}" for number in range(1, random.randint(1, profile.keys) + 1)]
     clients = random.choice(profile.clients)
     pause = profile.pause_seconds * clients  # many clients leave more under way, not more in all
@@ -288,9 +293,14 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
         while at < SAFETY_END + 2:
             via = f"n{random.randint(1, nodes)}" if roams else home
             words = _draw_request(random, style, keys, f"{client}.{len(found)}")
-            found.append(Operation(_round(at), client, via, words))
+            found.append(Operation(_round(_on_beat(at, beat)), client, via, words))
             at += random.uniform(0, 2 * pause * (3 if random.random() < 0.05 else 1))
     return tuple(sorted(found, key=lambda operation: operation.at))
+
+
+def _on_beat(at: float, beat: float) -> float:
+    """Return the next beat, if there are beats."""
+    return ceil(at / beat) * beat if beat else at
 
 
 def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tuple[str, ...]:

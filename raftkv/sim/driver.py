@@ -40,10 +40,13 @@ class Driver:
         self._world = world
         self._active = 0
         self._active_since = 0.0
+        self._counting = True
+        self._down: dict[int, None] = {}
         self.fault_seconds = 0.0
         self.healed_at: float | None = None
         self._changes: dict[asyncio.Task[None], None] = {}
         self.sessions: dict[str, Session] = {}
+        self.serving: Callable[[], list[Member]] | None = None
         self._verbs: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash,
             "kill": self._kill,
@@ -98,7 +101,22 @@ class Driver:
     def _ended(self) -> None:
         self._active -= 1
         if self._active == 0:
+            self._count()
+
+    def _count(self) -> None:
+        if self._counting:
             self.fault_seconds += self._world.loop.now - self._active_since
+
+    def stop_counting(self) -> None:
+        """Take note that the safety phase is over: ``fault_seconds`` is how long a fault was active in it."""
+        if self._active:
+            self._count()
+        self._counting = False
+
+    def _goes_down(self, member: Member) -> None:
+        if member.number not in self._down:
+            self._down[member.number] = None
+            self._began()
 
     def _member(self, fault: Fault) -> Member:
         number = member_number(fault.words[0])
@@ -110,12 +128,8 @@ class Driver:
 
     def _crash(self, fault: Fault) -> None:
         member = self._member(fault)
-        if member.running is not None:
-            self._began()
-        if "writing" in fault.words:
-            self._crash_writing(member, fault.words[1], self._world.loop.now + WRITING_SECONDS)
-        else:
-            self._world.crash(member, fault.words[1])
+        until = self._world.loop.now + (WRITING_SECONDS if "writing" in fault.words else 0.0)
+        self._crash_writing(member, fault.words[1], until)
 
     def _crash_writing(self, member: Member, outcome: str, until: float) -> None:
         """Crash a member as soon as something of it is written and not synced."""
@@ -125,17 +139,19 @@ class Driver:
         if loop.now < until and not member.disk.is_writing:
             loop.call_later(WRITING_EVERY, self._crash_writing, member, outcome, until)
         else:
+            self._goes_down(member)
             self._world.crash(member, outcome)
 
     def _kill(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
-            self._began()
+            self._goes_down(member)
         self._world.crash(member, "")
 
     def _start(self, fault: Fault) -> None:
         member = self._member(fault)
-        if member.running is None and self._active:
+        if member.number in self._down:
+            del self._down[member.number]
             self._ended()
         self._world.start(member)
 
@@ -207,11 +223,16 @@ class Driver:
     def _full_disk(self, fault: Fault) -> None:
         member = self._member(fault)
         member.disk.fill()
-        self._lasting(fault, lambda: member.disk.empty())
+
+        def empty() -> None:
+            member.disk.empty()  # which may be another one by then: a crash makes a new one
+
+        self._lasting(fault, empty)
 
     def _disk_error(self, fault: Fault) -> None:
         member = self._member(fault)
         if member.running is not None:
+            self._goes_down(member)  # at its next sync
             member.disk.fail_next("sync", StorageError(f"{LOG}: sync failed: Input/output error"))
 
     def _rot(self, fault: Fault) -> None:
@@ -320,7 +341,11 @@ class Driver:
     # ---------------------------------------------------------------- clients
 
     async def client(self, name: str, operations: list[Operation]) -> None:
-        """Ask one thing after the other, each not before its time."""
+        """Ask one thing after the other, each not before its time.
+
+        After the healing only the members that ``serving`` names are asked: a removed one, say, may be up and
+        answer nothing, and what a client still has to ask of it would take its patience each time.
+        """
         loop = self._world.loop
         session = self.new_session(name)
         for operation in operations:
@@ -329,10 +354,10 @@ class Driver:
                 await self.request(session, operation)
 
     def _is_too_late(self, operation: Operation) -> bool:
-        """Whether a request came too late: after the healing nobody catches up or asks who is removed."""
-        if self.healed_at is None:
+        """Whether nobody asks this any more: after the healing clients don't catch up, and ask who serves."""
+        if self.healed_at is None or self.serving is None:
             return False
-        return operation.at < self.healed_at or member_number(operation.via) in self._world.removed()
+        return operation.at < self.healed_at or operation.via not in [one.name for one in self.serving()]
 
     def new_session(self, name: str) -> Session:
         """Begin a client."""

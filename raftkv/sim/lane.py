@@ -69,7 +69,7 @@ class Lane:
         if not (different or added or self.told or (is_new and isinstance(step.event, Received))):
             return None
         found: dict[str, Any] = {"lane": self.number, "text": self._text(step)}
-        if (weight := _weight(step, different)) != 1:
+        if (weight := _weight(step, different, told=bool(self.told))) != 1:
             found["weight"] = weight
         if is_new and (number := self._message(step)) is not None:
             found["message"] = number
@@ -125,12 +125,12 @@ def _values(after: Status) -> dict[str, Any]:
     }
 
 
-def _weight(step: Step, different: dict[str, Any]) -> int:
+def _weight(step: Step, different: dict[str, Any], *, told: bool) -> int:
     if any(name in different for name in DRAMATIC):
         return 2
     beat = isinstance(step.event, Received) and isinstance(step.event.message, Heartbeat | HeartbeatReply)
     quiet = beat or isinstance(step.event, Reported | Ticked)
-    return 0 if quiet and not set(different) - {"applied"} else 1
+    return 0 if quiet and not told and not set(different) - {"applied"} else 1
 
 
 def _event_text(step: Step) -> str:

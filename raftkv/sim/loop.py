@@ -9,7 +9,8 @@ The order of callbacks is that of asyncio (first in, first out), hence the same 
 sockets, signals and subprocesses do not exist here: to ask for one is an error.
 """
 
-# A loop is made of the insides of asyncio's handles, which have been the same since 3.7.
+# What is used of the insides of ``BaseEventLoop`` is ``_ready`` and ``_stopping``; of a task, the flag that
+# ``bury`` sets.
 # ruff: noqa: SLF001
 # mypy: disable-error-code="attr-defined"
 
@@ -43,7 +44,7 @@ class Incarnation:
         self.offset = offset
         self.alive = True
         self.paused = False
-        self.parked: list[asyncio.Handle] = []
+        self.parked: list[Handle] = []
         self.tasks: dict[asyncio.Task[Any], None] = {}
 
     def local(self, now: float) -> float:
@@ -68,6 +69,38 @@ MAX_CLOSINGS = 100
 MAX_CALLBACKS_AN_INSTANT = 200_000
 
 
+class Handle:
+    """A callback that is due, or a timer: what the loop hands out in place of ``asyncio.Handle``."""
+
+    __slots__ = ("args", "callback", "context", "dropped", "moment")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, moment: float
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.moment = moment
+        self.dropped = False
+
+    def cancel(self) -> None:
+        """Let it not run."""
+        self.dropped = True
+        self.callback, self.args = _nothing, ()  # what they hold may be gone
+
+    def cancelled(self) -> bool:
+        """Whether it will not run."""
+        return self.dropped
+
+    def when(self) -> float:
+        """Return for when the timer is set, in the loop's true time."""
+        return self.moment
+
+
+def _nothing() -> None:
+    """Do what a cancelled callback does."""
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """Runs callbacks in order; when none is ready, moves the clock to the next timer."""
 
@@ -76,6 +109,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self.now = 0.0
         self.steps = 0
         self._same_instant = 0
+        self._timers: list[tuple[float, int, Handle]] = []
+        self._timers_set = 0
         self.world = copy_context()
         assert OWNER.get() is None, "a loop belongs to the world"
         self.failures: list[tuple[Incarnation | None, dict[str, Any]]] = []
@@ -84,26 +119,41 @@ class SimLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Return the time on the clock of whoever asks."""
         owner = OWNER.get()
-        return self.now if owner is None else owner.local(self.now)
+        return self.now if owner is None else self.now * owner.drift + owner.offset
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """Call back when all that is due already has run."""
+        handle = Handle(callback, args, copy_context() if context is None else context, self.now)
+        self._ready.append(handle)
+        return handle
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Handle:
         """Call back when the clock of whoever asks shows ``when``."""
         owner = OWNER.get()
         if owner is not None:
             when = owner.true(when)
-        # A timer that is due would run before what is ready already: asyncio rounds so too.
-        timer = asyncio.TimerHandle(max(when, self.now), callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)
-        timer._scheduled = True
-        return timer
+        context = copy_context() if context is None else context
+        return self._set_timer(when, Handle(callback, args, context, when))
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """Call back after ``delay`` seconds on the clock of whoever asks."""
+        return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_world_at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
         """Call back at ``when`` in the world's name, whoever asks: the asker may be gone by then."""
-        timer = asyncio.TimerHandle(max(when, self.now), callback, args, self, self.world)
-        heapq.heappush(self._scheduled, timer)
-        timer._scheduled = True
+        self._set_timer(when, Handle(callback, args, self.world, when))
+
+    def _set_timer(self, when: float, handle: Handle) -> Handle:
+        # A timer that is due would run before what is ready already: asyncio rounds so too.
+        self._timers_set += 1
+        heapq.heappush(self._timers, (max(when, self.now), self._timers_set, handle))
+        return handle
 
     def spawn(self, owner: Incarnation, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
         """Start ``work`` as a task of ``owner``."""
@@ -115,7 +165,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> "asyncio.Task[T]":
         """Start a task, and remember whose it is: it is never collected before ``bury``."""
-        task = super().create_task(coro, name=name, context=context)
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
         owner = OWNER.get() if context is None else context.get(OWNER)
         if owner is not None:
             owner.tasks[task] = None
@@ -142,12 +192,17 @@ class SimLoop(asyncio.BaseEventLoop):
             self._pass_time()
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            if handle.dropped:
                 continue
-            owner = handle._context.get(OWNER)
+            owner = handle.context.get(OWNER)
             if owner is None or (owner.alive and not owner.paused):
                 self.steps += 1
-                handle._run()
+                try:
+                    handle.context.run(handle.callback, *handle.args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - somebody's callback; kept for the checks
+                    self.failures.append((owner, {"message": "a callback failed", "exception": error}))
             elif owner.alive:
                 owner.parked.append(handle)
         self._same_instant += 1
@@ -156,23 +211,23 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _pass_time(self) -> None:
         """Move to the next instant for which a timer is set, and make its timers ready."""
-        scheduled = self._scheduled
-        while scheduled and (scheduled[0]._cancelled or _is_of_the_dead(scheduled[0])):
-            heapq.heappop(scheduled)._scheduled = False
-        if not scheduled:
+        timers = self._timers
+        while timers and (timers[0][2].dropped or _is_of_the_dead(timers[0][2])):
+            heapq.heappop(timers)
+        if not timers:
             if self._stopping:
                 return
             raise Deadlock(f"nothing will ever happen after {self.now:.6f} s")
-        if scheduled[0]._when > self.now:
-            self.now = scheduled[0]._when
+        if timers[0][0] > self.now:
+            self.now = timers[0][0]
             self._same_instant = 0
-        while scheduled and scheduled[0]._when <= self.now:
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False
-            self._ready.append(timer)
+        while timers and timers[0][0] <= self.now:
+            self._ready.append(heapq.heappop(timers)[2])
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Nothing to count: cancelled timers are dropped when their time comes."""
+    def close(self) -> None:
+        """Forget all callbacks."""
+        self._timers.clear()
+        super().close()
 
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector."""
@@ -204,8 +259,8 @@ def bury(owner: Incarnation) -> None:
     owner.tasks.clear()
 
 
-def _is_of_the_dead(handle: asyncio.Handle) -> bool:
-    owner = handle._context.get(OWNER)
+def _is_of_the_dead(handle: Handle) -> bool:
+    owner = handle.context.get(OWNER)
     return owner is not None and not owner.alive
 
 

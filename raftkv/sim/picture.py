@@ -109,9 +109,12 @@ class Picture(Watcher):
             self._steps.append({"t": _rounded(now), **found})
 
     def violated(self, now: float, step: Step, violation: Violation) -> None:
-        """Take note that a rule was broken; the step gets a place of its own if it has none."""
-        name = member_name(step.node_id)
-        self._add(now, name, f"breaks a rule: {violation.detail}", weight=2)
+        """Take note that a rule was broken: a step of its own, behind the one that did it."""
+        last = self._steps[-1]
+        self._add(now, member_name(step.node_id), f"breaks a rule: {violation.detail}", weight=2)
+        broken = self._steps[-1]
+        if "message" in last and (last["t"], last["lane"]) == (broken["t"], broken["lane"]):
+            broken["message"] = last["message"]
         self._violations.append((len(self._steps) - 1, violation))
 
     def happened(self, now: float, name: str, event: Event) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from raftkv.errors import RaftKvError
 from raftkv.raft import Role, make_core
 from raftkv.raft.quorum import is_majority
 from raftkv.sim import checks
@@ -34,6 +35,9 @@ CALM_SECONDS = 4.0
 """How long leader and term have to stay, at the end: twice the longest election time-out."""
 
 POLL_SECONDS = 0.05
+
+MAX_SET_ASIDE = 150_000
+"""Objects that may stay set aside from the collector, as members set aside what they load at their start."""
 
 
 @dataclass(slots=True)
@@ -74,6 +78,26 @@ def run_scenario(
     begun = time.perf_counter()
     collecting = gc.isenabled()
     gc.disable()  # finalizers would run at other places in another run
+    try:
+        result = _play(scenario, make, listener, watcher)
+    finally:
+        if collecting:
+            _collect()
+            gc.enable()
+    result.seconds = time.perf_counter() - begun
+    return result
+
+
+def _collect() -> None:
+    """Free what a run has left: what is young, and now and then what its members set aside for good."""
+    if gc.get_freeze_count() > MAX_SET_ASIDE:
+        gc.unfreeze()
+        gc.collect()
+    else:
+        gc.collect(0)
+
+
+def _play(scenario: Scenario, make: CoreFactory, listener: Told | None, watcher: Watcher) -> Result:
     loop = SimLoop()
     run = _Run(scenario, loop, make, watcher)
     if listener is not None:
@@ -81,13 +105,12 @@ def run_scenario(
     try:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(run.play())
+    except (Deadlock, Livelock) as error:  # raised by the loop itself: no task sees it
+        run.fail("progress", str(error), loop.now)
     finally:
         run.bury()
         asyncio.set_event_loop(None)
         loop.close()
-        if collecting:
-            gc.enable()
-    run.result.seconds = time.perf_counter() - begun
     return run.result
 
 
@@ -120,13 +143,16 @@ class _Run:
             self._stop_if_broken()
             self._heal()
             await self._liveness_phase()
+            self._stop_if_broken()
             self._final_checks()
         except Broken as broken:
-            self.result.check, self.result.detail = broken.check, broken.detail
-            self.result.failed_at = self.loop.now if broken.at is None else broken.at
-        except (Deadlock, Livelock) as error:
-            self.result.check, self.result.detail = "progress", str(error)
-            self.result.failed_at = self.loop.now
+            self.fail(broken.check, broken.detail, self.loop.now if broken.at is None else broken.at)
+        else:
+            self._sum_up()
+
+    def fail(self, check: str, detail: str, at: float) -> None:
+        """End the run with a check that failed."""
+        self.result.check, self.result.detail, self.result.failed_at = check, detail, at
         self._sum_up()
 
     async def _safety_phase(self) -> None:
@@ -144,6 +170,7 @@ class _Run:
                 await self._until(fault.at)
                 self.driver.let_happen(fault)
         await self._until(end)
+        self.driver.stop_counting()
         self._tasks = tasks
 
     async def _until(self, at: float) -> None:
@@ -158,6 +185,11 @@ class _Run:
         for member in self.world.members.values():
             if member.node is not None and (found := checks.leads_though_removed(member.node)):
                 raise Broken("removed leader", f"{member.name} {found}")
+        for owner, context in self.loop.failures:
+            error = context.get("exception")
+            if not isinstance(error, RaftKvError):
+                whose = owner.name if owner is not None else "the world"
+                raise Broken("callback", f"{whose}: {context['message']}: {type(error).__name__}: {error}")
         for owner, context in self.loop.failures:
             who = owner.name if owner is not None else "the world"
             raise Broken("loose end", f"{who}: {context.get('message')}: {context.get('exception')!r}")
@@ -221,6 +253,7 @@ class _Run:
     async def _liveness_phase(self) -> None:
         """Wait until the core agrees and serves; then let the clients end."""
         deadline = self.loop.now + LIVENESS_SECONDS
+        self.driver.serving = lambda: self.core
         while not self._agrees():
             self._stop_if_broken()
             if self.loop.now > deadline:
@@ -268,6 +301,7 @@ class _Run:
                 session = self.driver.sessions.get(name) or self.driver.new_session(name)
                 operation = Operation(self.loop.now, name, member.name, words)
                 while not await self.driver.request(session, operation):
+                    self._stop_if_broken()
                     await asyncio.sleep(POLL_SECONDS)
 
     def _agrees(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from raftkv.client.outcome import OutcomeUnknown
 from raftkv.errors import (
     FormatTooNew,
+    MemberRemoved,
     PeerProtocolError,
     PeerUnavailable,
     RaftKvError,
@@ -187,7 +188,7 @@ class World:
         # What was written is still there; the process is not.
         member.disk = member.disk.kill()
         self._set_disk(member)
-        if found and member.starts and running.node is None:
+        if found and (running.node is None or isinstance(found[0], MemberRemoved)):
             member.gone = str(found[0])
 
     def _set_disk(self, member: Member) -> None:

@@ -21,7 +21,7 @@ Times are seconds from the begin of the run. A *lane* is a position in ``lanes``
 step
     ``t``, ``lane`` (null: of no member), ``text``; ``weight``? (2: matters by itself, as a change of roles
     or a crash; 1: usual, and what holds when it is missing; 0: heartbeats); ``message``? (the one that
-    arrived); ``set``? (what is different after it, of ``state`` (up, paused, down), ``role``, ``term``,
+    it takes); ``set``? (what is different after it, of ``state`` (up, paused, down), ``role``, ``term``,
     ``vote`` and ``leader`` (names, "" = nobody), ``commit``, ``applied``, ``durable``, ``first`` (the log
     begins here), ``snapshot``, ``last`` (indexes)); ``add``? (entries that the log has now, each at its own
     index, in the place of what was there). Entries below ``first`` and above ``last`` are gone. In order

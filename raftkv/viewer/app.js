@@ -130,6 +130,7 @@ function draw(name, attributes, text, title) {
   return element;
 }
 
+const clipped = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}\u2026` : text);
 const line = (x1, y1, x2, y2, kind) => draw("line", { x1, y1, x2, y2, class: kind });
 
 function box(begin, end, top, height, kind, title) {
@@ -160,7 +161,7 @@ function drawLane(into, lane) {
     if (!isVisible(one.begin, one.end)) continue;
     const what = one.state === "up" ? one.role || "down" : one.state;
     const title = `${lanes[lane]}: ${what}, term ${one.term}`;
-    into.push(box(one.begin, one.end, y(lane) - 6, 12, what, title));
+    into.push(box(one.begin, one.end, y(lane) - 6, 12, `role ${what}`, title));
     if (!one.term) continue;
     into.push(box(one.begin, one.end, y(lane) + 7, 5, termColour(one.term), title));
     const room = Math.min(width, x(one.end)) - Math.max(GUTTER, x(one.begin));
@@ -185,7 +186,7 @@ function drawMessage(into, message, isCurrent) {
   const kinds = ["message", family(message)];
   let x2 = x(message.arrived ?? message.lost ?? trace.end), y2 = y(message.to) - 6 * down;
   if (message.arrived === undefined) {
-    y2 = y1 + (y2 - y1) * 0.45;
+    y2 = y1 + laneHeight * 0.4 * down; // short of the next lane, which may not be the target
     x2 = message.lost === undefined ? x2 : Math.max(x1 + 8, (x1 + x2) / 2);
     kinds.push(message.lost === undefined ? "open" : "lost");
   }
@@ -259,7 +260,7 @@ function drawBar(into, bar, top, kind, text, title) {
   into.push(box(bar.begin, bar.end ?? trace.end, top, ROW - 3, kind, title));
   const left = Math.max(GUTTER, x(bar.begin)), room = Math.min(width, x(bar.end ?? trace.end)) - left;
   const most = Math.floor(room / 6.2);
-  if (most >= 3) into.push(draw("text", { x: left + 3, y: top + 9 }, text.length > most ? `${text.slice(0, most - 1)}\u2026` : text));
+  if (most >= 3) into.push(draw("text", { x: left + 3, y: top + 9 }, clipped(text, most)));
 }
 
 function drawFaults(into) {
@@ -285,11 +286,11 @@ function drawGutter(into, states) {
   into.push(draw("rect", { x: 0, y: 0, width: GUTTER - 2, height, class: "gutter" }));
   lanes.forEach((name, lane) => {
     const state = states[lane], what = state.state === "up" ? state.role || "starting" : state.state || "not there yet";
-    into.push(draw("text", { x: 2, y: y(lane) - 2, class: "name" }, name));
-    into.push(draw("text", { x: 2, y: y(lane) + 12, class: "dim" }, state.term ? `${what} ${state.term}` : what));
+    into.push(draw("text", { x: 2, y: y(lane) - 2, class: "name" }, clipped(name, 11)));
+    into.push(draw("text", { x: 2, y: y(lane) + 12, class: "dim" }, clipped(state.term ? `${what} ${state.term}` : what, 16)));
   });
   if (faultRows) into.push(draw("text", { x: 2, y: faultsTop + 9, class: "dim" }, "faults"));
-  clients.forEach((client, row) => into.push(draw("text", { x: 2, y: clientsTop + row * ROW + 9, class: "dim" }, client)));
+  clients.forEach((client, row) => into.push(draw("text", { x: 2, y: clientsTop + row * ROW + 9, class: "dim" }, clipped(client, 14))));
 }
 
 function drawCursor(into) {
@@ -412,6 +413,7 @@ function writeLogs(states) {
   }
   if (low > 1) body.append(make("tr", "", make("th", "index", "\u2026")));
   at("log").replaceChildren(head, body);
+  at("log").style.minWidth = `${48 + lanes.length * 108}px`;
 }
 
 function writeClients() {
@@ -462,7 +464,7 @@ function writeHead() {
   at("facts").textContent = trace.facts.map(([label, text]) => `${label}: ${text}`).join(" \u00b7 ");
   at("notes").replaceChildren(...trace.notes.map((note) => make("li", "", note)));
   at("verdict").className = failure ? "failed" : "";
-  at("verdict").append(make("strong", "", failure ? `Failed: ${failure.check}. ` : "Passed: every check held."));
+  at("verdict").append(make("strong", "", failure ? `Failed: ${failure.check}. ` : "No check failed."));
   if (!failure) return;
   if (failure.rule) at("verdict").append(make("strong", "", `${failure.source} ${failure.rule} `));
   at("verdict").append(failure.detail);
@@ -552,7 +554,7 @@ function begin() {
   chooseStops();
   if (failure) {
     const place = placeOf(failure.step), t = steps[failure.step].t;
-    const span = Math.min(3, Math.max(0.05, t - steps[stops[Math.max(0, place - 25)]].t));
+    const span = Math.min(0.5, Math.max(0.03, t - steps[stops[Math.max(0, place - 25)]].t));
     current = failure.step;
     show(t - span, t + span / 8);
   } else {

@@ -77,7 +77,8 @@ def _note(full: Full, least_weight: int) -> str:
 
 
 def _ends(message: Item) -> float:
-    return float(message.get("arrived", message.get("lost", math.inf)))
+    when: Any = message.get("arrived", message.get("lost"))
+    return _or_never(when)
 
 
 def _or_never(end: float | None) -> float:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import base64
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -22,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.e2e.processes import MIB, Member, Processes, now, post
+from tests.e2e.processes import MIB, Member, Processes, environment, now, post
 from tests.e2e.traffic import Clients
 from tests.e2e.verdict import Content, content_of, differences, shown, wrong
 
@@ -212,6 +213,17 @@ class Killing:
                 found.append(f"{member.name} keeps {segments} segments")
         return found
 
+    def unsound_logs(self) -> list[str]:
+        """End all members and let the command that checks logs look at theirs."""
+        self.processes.kill(self.members)
+        found = []
+        for member in self.members:
+            command = [sys.executable, "-m", "raftkv", "wal", "verify", str(member.data)]
+            done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+            if done.returncode:
+                found.append(f"{member.name}: wal verify: {done.stdout}{done.stderr}")
+        return found
+
     def _unfinished(self, member: Member) -> list[Path]:
         return [*member.snapshots.glob("*.draft"), *member.snapshots.glob("*.part")]
 
@@ -279,7 +291,7 @@ def run(
     try:
         found = asyncio.run(both())
         say(killing.summary())
-        return found
+        return [*found, *killing.unsound_logs()]
     finally:
         processes.end()
 

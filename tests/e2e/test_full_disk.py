@@ -83,7 +83,7 @@ async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("role", ["follower", "leader"])
+@pytest.mark.parametrize("role", ["follower"])
 async def test_a_member_with_a_full_disk_refuses_votes_and_goes_on(
     cluster: InProcessCluster, role: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

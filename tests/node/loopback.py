@@ -76,6 +76,11 @@ class Network:
         return self.on_chunk(chunk)
 
 
+def info(member: int, *, is_learner: bool = False) -> MemberInfo:
+    """Return what a configuration entry says of a member."""
+    return MemberInfo(member, "", (f"http://n{member}:1",), (), is_learner)
+
+
 class LoopbackTransport:
     """One member's side of the ``Network``."""
 
@@ -124,6 +129,10 @@ class Running:
         """Return why the node stopped; None where it was told to."""
         return None if self._task.cancelled() else self._task.exception()
 
+    async def until_ended(self) -> None:
+        """Wait until the node ends by itself; raises what ends it."""
+        await asyncio.shield(self._task)
+
     async def end(self) -> None:
         """Cancel the node's tasks, as the end of its process would."""
         self._task.cancel()
@@ -171,14 +180,13 @@ class LoopbackCluster:
         directory = str(self.root / name / "wal")
         if await Wal.exists(disk, directory):
             return await Wal.open(disk, directory, segment_bytes=self.segment_bytes)
-        members = [MemberInfo(m, "", (f"http://n{m}:1",), (), is_learner=False) for m in self.ids]
+        hard_state, entries = HardState(), []
+        if member in self.ids:  # others join with nothing
+            members = [info(m) for m in self.ids]
+            hard_state, entries = HardState(1, 0, 1), [bootstrap_entry(self.ids, encode_members(members))]
+        metadata = Metadata(CLUSTER_ID, member, name)
         return await Wal.create(
-            disk,
-            directory,
-            Metadata(CLUSTER_ID, member, name),
-            HardState(1, 0, 1),
-            [bootstrap_entry(self.ids, encode_members(members))],
-            segment_bytes=self.segment_bytes,
+            disk, directory, metadata, hard_state, entries, segment_bytes=self.segment_bytes
         )
 
     async def _build(self, member: int, resources: AsyncExitStack) -> tuple[Node, list[Event]]:

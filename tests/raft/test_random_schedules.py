@@ -66,7 +66,7 @@ def test_random_schedules_keep_all_rules_and_end_in_progress(make: CoreMaker, lo
 def test_a_failure_is_shrunk_to_a_few_commands_that_show_it_again() -> None:
     """What is printed with the error is a story; played again, it breaks the same rule."""
     with pytest.raises(RuleViolated) as broken:
-        try_schedules(E1, 50, choices(10, 40))
+        try_schedules(E1, 300, choices(10, 60))
     lines = [line for note in broken.value.__notes__ for line in note.splitlines()]
     begin = next(number for number, line in enumerate(lines) if line.startswith("cluster "))
     commands = lines[begin:]

@@ -1,9 +1,11 @@
 """Shrinking: what fails stays, everything else goes, and the same check fails all along."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
+from raftkv.errors import ConfigError
 from raftkv.sim import edits
 from raftkv.sim.draw import draw_scenario, profile_named
 from raftkv.sim.network import CALM, Conditions
@@ -55,6 +57,40 @@ def test_only_what_the_failure_needs_is_left() -> None:
 def test_times_become_short_numbers() -> None:
     left = shrink(large(), judged).scenario
     assert all(len(f"{at:g}") <= 3 for at in edits.times_of(left))
+
+
+def failing(bug: Callable[[Scenario], bool]) -> Run:
+    """Return a run that fails when the scenario has what the bug needs."""
+    return lambda scenario: Result(scenario.seed, "made up" if bug(scenario) else "", failed_at=24.0)
+
+
+def test_requests_share_one_key_and_get_short_values() -> None:
+    shrunk = shrink(large(), failing(lambda one: sum(o.words[0] == "put" for o in one.operations) >= 2))
+    assert [one.words[2] for one in shrunk.scenario.operations] == ["v1", "v2"]
+    assert len({one.words[1] for one in shrunk.scenario.operations}) == 1
+
+
+def test_a_time_keeps_the_digits_it_needs() -> None:
+    shrunk = shrink(large(), failing(lambda one: any(7.1 < fault.at < 7.2 for fault in one.faults)))
+    assert edits.times_of(shrunk.scenario) == [7.12]
+
+
+def test_a_cut_keeps_the_links_it_needs() -> None:
+    cut = Fault(2.0, "cut", ("n1>n2", "n2>n1", "n1>n3", "n3>n1"), 5.0)
+    scenario = Scenario(faults=(cut,), heal=Heal(9, ("n1", "n2", "n3")))
+    shrunk = shrink(scenario, failing(lambda one: any("n3>n1" in fault.words for fault in one.faults)))
+    assert [fault.words for fault in shrunk.scenario.faults] == [("n3>n1",)]
+
+
+def test_a_candidate_that_makes_no_sense_is_left() -> None:
+    """A start of a member that was never added, say."""
+
+    def run(scenario: Scenario) -> Result:
+        if not any(one.client == "c1" for one in scenario.operations):
+            raise ConfigError("c1 is needed")
+        return judged(scenario)
+
+    assert "c1" in {one.client for one in shrink(large(), run).scenario.operations}
 
 
 def test_a_candidate_that_fails_another_check_is_not_taken() -> None:

@@ -4,11 +4,14 @@ import base64
 import hashlib
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import raftkv
 from raftkv.viewer import MAX_PAGE_BYTES, render
 from tests.viewer.documents import evil, long, small
 from tests.viewer.replay import states_after
@@ -95,6 +98,16 @@ def test_every_element_that_the_script_asks_for_is_there() -> None:
     there = {attributes.get("id") for _, attributes in page.elements}
     assert asked
     assert asked <= there
+
+
+def test_the_files_that_make_the_page_are_packaged() -> None:
+    package = Path(raftkv.__file__).parent
+    settings = tomllib.loads((package.parent / "pyproject.toml").read_text())
+    named = settings["tool"]["setuptools"]["package-data"]
+    files = (package / "viewer").iterdir()
+    assets = {f"viewer/{path.name}" for path in files if path.suffix in (".html", ".js", ".css")}
+    assert len(assets) == 3
+    assert assets <= set(named["raftkv"])
 
 
 def test_another_format_is_refused() -> None:
