@@ -300,7 +300,7 @@ class Driver:
         self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
 
     def _survives(self, *voters: int, without: int = 0) -> bool:
-        """Whether most of ``voters``, and of those there are, have a whole disk, even if ``without`` had not."""
+        """Whether most of ``voters``, and of those there are, have a whole disk, ``without`` left out."""
         members = self._world.members
         sound = [one for one, m in members.items() if not (m.gone or m.rotten or one == without)]
         electorates = self._world.electorates(members)
@@ -314,7 +314,7 @@ class Driver:
         return self._survives(*others) if kind is ChangeKind.REMOVE else self._survives(*others, number)
 
     def _change(self, kind: ChangeKind, number: int) -> None:
-        task = asyncio.create_task(self._carry_through(kind, number))
+        task = self._world.loop.create_task(self._carry_through(kind, number))
         self._changes[task] = None
         task.add_done_callback(self._changes.pop)
 
