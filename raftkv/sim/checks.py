@@ -30,7 +30,7 @@ from raftkv.workloads.kv import PastRead
 MAX_CHECK_STEPS = 2_000_000
 
 MAX_HELD = 5_500
-"""Entries that a log may hold beyond three snapshots' worth: the tail for slow followers, and a batch."""
+"""Entries a log may hold beyond three snapshots' worth: the tail kept for slow followers, and a batch."""
 
 
 class TimedObserver(Observer):

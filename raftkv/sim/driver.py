@@ -128,12 +128,8 @@ class Driver:
 
     def _crash(self, fault: Fault) -> None:
         member = self._member(fault)
-        if member.running is not None:
-            self._goes_down(member)
-        if "writing" in fault.words:
-            self._crash_writing(member, fault.words[1], self._world.loop.now + WRITING_SECONDS)
-        else:
-            self._world.crash(member, fault.words[1])
+        until = self._world.loop.now + (WRITING_SECONDS if "writing" in fault.words else 0.0)
+        self._crash_writing(member, fault.words[1], until)
 
     def _crash_writing(self, member: Member, outcome: str, until: float) -> None:
         """Crash a member as soon as something of it is written and not synced."""
@@ -143,6 +139,7 @@ class Driver:
         if loop.now < until and not member.disk.is_writing:
             loop.call_later(WRITING_EVERY, self._crash_writing, member, outcome, until)
         else:
+            self._goes_down(member)
             self._world.crash(member, outcome)
 
     def _kill(self, fault: Fault) -> None:
@@ -303,7 +300,7 @@ class Driver:
         self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
 
     def _survives(self, *voters: int, without: int = 0) -> bool:
-        """Whether most of ``voters``, and of all there are, have a whole disk, even if ``without`` had not."""
+        """Whether most of ``voters``, and of those there are, have a whole disk, ``without`` left out."""
         members = self._world.members
         sound = [one for one, m in members.items() if not (m.gone or m.rotten or one == without)]
         electorates = self._world.electorates(members)
@@ -317,7 +314,7 @@ class Driver:
         return self._survives(*others) if kind is ChangeKind.REMOVE else self._survives(*others, number)
 
     def _change(self, kind: ChangeKind, number: int) -> None:
-        task = asyncio.create_task(self._carry_through(kind, number))
+        task = self._world.loop.create_task(self._carry_through(kind, number))
         self._changes[task] = None
         task.add_done_callback(self._changes.pop)
 
@@ -353,16 +350,14 @@ class Driver:
         session = self.new_session(name)
         for operation in operations:
             await asyncio.sleep(max(0.0, operation.at - loop.now))
-            if self._is_too_late(operation):
-                continue
-            if self.serving is None or operation.via in [member.name for member in self.serving()]:
+            if not self._is_too_late(operation):
                 await self.request(session, operation)
 
     def _is_too_late(self, operation: Operation) -> bool:
-        """Whether a request came too late: after the healing nobody catches up or asks who is removed."""
-        if self.healed_at is None:
+        """Whether nobody asks this any more: after the healing clients don't catch up, and ask who serves."""
+        if self.healed_at is None or self.serving is None:
             return False
-        return operation.at < self.healed_at or member_number(operation.via) in self._world.removed()
+        return operation.at < self.healed_at or operation.via not in [one.name for one in self.serving()]
 
     def new_session(self, name: str) -> Session:
         """Begin a client."""

@@ -197,6 +197,7 @@ CRASHES: Mapping[str, str] = {
     "nothing": "power lost: nothing that was not synced stays",
     "all": "power lost: all that was written stays",
     "prefix": "power lost: a part of what was not synced stays",
+    "torn": "power lost: what was not synced stays up to some byte",
     "sectors": "power lost: some sectors of what was not synced stay",
 }
 """What the ways to crash mean."""

@@ -227,7 +227,7 @@ class World:
         return ledger.configuration_at(len(ledger.committed)).voters
 
     def electorates(self, members: Iterable[int]) -> list[tuple[int, ...]]:
-        """Return the voters as the committed log has them, and as the logs of ``members`` have them after it.
+        """Return the voters as the committed log has them, and as ``members`` have them in logs beyond it.
 
         A change is in force where it is appended (thesis §4.1), so one that is not committed counts as well.
         """

@@ -105,7 +105,7 @@ def test_weather_is_over_after_its_time(stage: Stage) -> None:
 def test_a_slow_disk_takes_longer_to_sync(stage: Stage) -> None:
     delay = stage.member(1).disk.delay
     stage.play("slow-disk n1 100 for 1")
-    assert delay("sync") == pytest.approx(0.1) and delay("write") == 0.0
+    assert delay("sync") == pytest.approx(0.1) and delay("write") < delay("sync")
     stage.run(1.1)
     assert delay("sync") == pytest.approx(0.001)
 
