@@ -128,3 +128,12 @@ async def test_a_leader_that_removes_itself_hands_over(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         for member in others:
             await cluster.node(member).propose(PutRequest(key=b"k", value=b"v"))
+
+
+async def test_a_member_that_has_applied_nothing_takes_no_snapshot(tmp_path: Path) -> None:
+    """It would stand for index 0 and for no members, and a log that names it could not be opened."""
+    async with LoopbackCluster(tmp_path) as cluster:
+        joiner = await cluster.start(4)
+        await joiner.snapshot_now()
+        assert joiner.status().snapshot is None
+        assert not list((tmp_path / "n4" / "snap").glob("*.snap"))
