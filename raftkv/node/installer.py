@@ -36,7 +36,7 @@ RETRY_SECONDS: Final = 0.25
 RETRY_SECONDS_MOST: Final = 5.0
 """The longest pause, after some failures without a chunk in between."""
 
-FULL_SECONDS: Final = 30.0
+FULL_SECONDS: Final = 10.0
 """The pause after the disk was full: all of the file has to be fetched again."""
 
 PAUSE: Final = 1.0
