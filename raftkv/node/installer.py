@@ -39,7 +39,7 @@ RETRY_SECONDS_MOST: Final = 5.0
 FULL_SECONDS: Final = 10.0
 """The pause after the disk was full: all of the file has to be fetched again."""
 
-PAUSE: Final = 1.0
+PAUSE: Final = 8.0
 """Times a slice of loading the loop is left to others before the next."""
 
 

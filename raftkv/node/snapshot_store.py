@@ -23,9 +23,9 @@ from raftkv.storage.snapshots import (
 KEPT: Final = 3
 """How many snapshots count: when the newest is damaged, an older one and the log after it will do."""
 
-CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 64 * 1024
 
-SERVE_BYTES_PER_SECOND: Final = 32 * 1024 * 1024
+SERVE_BYTES_PER_SECOND: Final = 8 * 1024 * 1024
 """For all followers together, so that those who write notice little of it."""
 
 SERVED_SECONDS: Final = 30.0

@@ -28,7 +28,7 @@ from raftkv.trace import SnapshotDamaged as DamageFound
 RETRY_SECONDS: Final = 30.0
 """Until a snapshot is tried again for which there was no room."""
 
-PAUSE: Final = 2.0
+PAUSE: Final = 4.0
 """Times a slice of a dump the loop is left to others before the next; under load it takes longer."""
 
 INSTALLING: Final = "snapshot"
