@@ -42,8 +42,9 @@ class Found:
 
     @property
     def is_right(self) -> bool:
-        """Whether the check that failed is one that the mutant is to be caught by."""
-        return any(self.check.startswith(name) for name in mutant_named(self.mutant).caught_by)
+        """Whether the check that failed is one that the mutant is to be caught by, if it has a row at all."""
+        names = mutant_named(self.mutant).caught_by
+        return not names or any(self.check.startswith(name) for name in names)
 
 
 def search(order: Search) -> Found:
