@@ -215,9 +215,11 @@ class SimDisk:
     async def sync_directory(self, path: str) -> None:
         """See the port."""
         await self.step("sync directory", path)
+        start = path + "/"
         for change in self.name_changes:
-            change_names(self.durable_names, change)
-        self.name_changes.clear()
+            if change[0].startswith(start):
+                change_names(self.durable_names, change)
+        self.name_changes = [change for change in self.name_changes if not change[0].startswith(start)]
 
     async def lock(self, path: str) -> "SimLock":
         """See the port."""

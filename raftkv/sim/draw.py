@@ -206,7 +206,10 @@ class _Faults:
         yield Fault(_round(at + self._length(2)), "start", (member,))
 
     def _pause(self, at: float) -> Iterator[Fault]:
-        yield Fault(at, "pause", (self._name(),), self._length(4))
+        if self._random.random() < 0.4:
+            yield Fault(at, "leader-freeze", (), self._length(6))
+        else:
+            yield Fault(at, "pause", (self._name(),), self._length(4))
 
     def _weather(self, at: float) -> Iterator[Fault]:
         random = self._random

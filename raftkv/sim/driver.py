@@ -53,6 +53,7 @@ class Driver:
             "start": self._start,
             "leader-crash": self._leader_crash,
             "leader-cut": self._leader_cut,
+            "leader-freeze": self._leader_freeze,
             "pause": self._pause,
             "cut": self._cut,
             "weather": self._weather,
@@ -176,6 +177,22 @@ class Driver:
         links = {"out": outward, "in": inward}.get(fault.words[0], outward + inward)
         self._world.network.cut(links)
         self._lasting(fault, lambda: self._world.network.mend(links))
+
+    def _leader_freeze(self, fault: Fault) -> None:
+        """Let whoever leads stand still as a suspended machine does: what is sent to it meanwhile is lost."""
+        member = self._leader()
+        if member is None or member.running is None or member.running.incarnation.paused:
+            return
+        incarnation, loop = member.running.incarnation, self._world.loop
+        links = [(other, member.number) for other in self._world.members if other != member.number]
+        self._world.network.cut(links)
+        loop.pause(incarnation)
+
+        def thaw() -> None:
+            self._world.network.mend(links)
+            loop.resume(incarnation)
+
+        self._lasting(fault, thaw)
 
     def _pause(self, fault: Fault) -> None:
         member = self._member(fault)

@@ -215,7 +215,13 @@ MUTANTS = (
         Hardness.MEDIUM,
         (*SNAPSHOT, "linearizability"),
     ),
-    Mutant("A2", "apply depends on the local clock", a2_local_clock, Hardness.MEDIUM, STATE_MACHINE_SAFETY),
+    Mutant(
+        "A2",
+        "apply depends on the local clock",
+        a2_local_clock,
+        Hardness.MEDIUM,
+        (*STATE_MACHINE_SAFETY, "linearizability"),
+    ),
     Mutant("A4", "retry applied twice", a4_retry_applied_twice, Hardness.MEDIUM, LOST_WRITE),
     Mutant(
         "A5", "waiter of an index answered by another entry", a5_waiter_by_index, Hardness.MEDIUM, LOST_WRITE

@@ -1,6 +1,7 @@
 """Bugs of membership (thesis §4) and of leadership transfer (§3.10)."""
 
 from raftkv.errors import ChangeRefused
+from raftkv.node.node import Node
 from raftkv.raft.core import Raft
 from raftkv.raft.messages import Message, TimeoutNow
 from raftkv.raft.types import NO_NODE, Change, Configuration
@@ -44,8 +45,9 @@ def m3_in_force_when_committed(patch: Patch) -> None:
 
 
 def m5_removed_leader_stays(patch: Patch) -> None:
-    """Go on leading a cluster that one was removed from."""
+    """Go on leading a cluster that one was removed from; the node does not end either."""
     patch.set(Raft, "leave_when_removed", lambda _: None)
+    patch.set(Node, "_stop_if_removed", lambda _: None)
 
 
 def m6_removed_member_disturbs(patch: Patch) -> None:

@@ -132,8 +132,16 @@ MUTANTS = (
         Hardness.MEDIUM,
         (*LEADER_COMPLETENESS, *QUORUM_DURABLE, *SENT_IS_DURABLE, *STATE_MACHINE_SAFETY),
     ),
-    Mutant("L3", "conflict not truncated", l3_conflict_stays, Hardness.EASY, LOG_MATCHING),
-    Mutant("L4", "prevLogTerm not compared", l4_previous_term_unread, Hardness.EASY, LOG_MATCHING),
+    Mutant(
+        "L3", "conflict not truncated", l3_conflict_stays, Hardness.EASY, (*LOG_MATCHING, *QUORUM_DURABLE)
+    ),
+    Mutant(
+        "L4",
+        "prevLogTerm not compared",
+        l4_previous_term_unread,
+        Hardness.EASY,
+        (*LOG_MATCHING, *QUORUM_DURABLE),
+    ),
     Mutant(
         "L6",
         "commit index not bounded by the last new entry",
