@@ -29,8 +29,8 @@ raftkv sim mutants --read FILE --table docs/mutants.md
 and is marked with ">". The goals are 20 seeds for class E, 500 for M, 5,000 for H. *Of its row* says whether
 every check that failed first is one of the kind the row asks for; a rule of Raft is checked at every step, so
 it often speaks before harm is done. To see one again: `raftkv sim replay SEED --mutant ID`, with the seed of
-the table (and `--profile lease-reads` for the rows R5 and R7). Every fourth seed of a search has five members:
-add `--nodes 5` where the seed divided by four leaves three.
+the table (and `--profile lease-reads` for the rows R5 and R7). Every fourth seed of a search has five
+members: add `--nodes 5` where the seed divided by four leaves three.
 """
 
 _BLIND = """
