@@ -12,6 +12,7 @@ from hashlib import sha256
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.linearizability import check
 from raftkv.checkers.mvcc_kv import MvccKv, done_requests, revision_of
+from raftkv.checkers.settle import settle
 from raftkv.checkers.verdict import Validity
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.parts import pack_block
@@ -102,9 +103,9 @@ class Replay:
                 self._values.setdefault(key.decode(), []).append((after, value.decode() if version else None))
 
 
-def linearizability(history: Sequence[Operation]) -> str | None:
-    """Say why no order of the operations explains all answers; None if one does."""
-    verdict = check(history, MvccKv(), max_steps=MAX_CHECK_STEPS)
+def linearizability(history: Sequence[Operation], replay: Replay) -> str | None:
+    """Say why no order of the operations explains all answers and the committed log; None if one does."""
+    verdict = check(settle(history, replay.writes), MvccKv(), max_steps=MAX_CHECK_STEPS)
     if verdict.validity is Validity.VALID:
         return None
     return f"{verdict.validity.value}: {verdict}"

@@ -342,7 +342,7 @@ class _Run:
         past = [one for session in self.driver.sessions.values() for one in session.past]
         nodes = {member.name: member.node for member in self.core if member.node is not None}
         count = int(self.scenario.options.get("snapshot-count", "100000"))
-        self._demand("linearizability", lambda: checks.linearizability(history))
+        self._demand("linearizability", lambda: checks.linearizability(history, replay))
         self._demand("durability", lambda: checks.durability(history, replay))
         self._demand("past reads", lambda: checks.past_reads(past, replay))
         self._demand("snapshot content", lambda: self.snapshots.compare(replay.snapshots))
