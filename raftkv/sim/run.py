@@ -16,6 +16,7 @@ from raftkv.errors import RaftKvError
 from raftkv.raft import Role, make_core
 from raftkv.raft.quorum import is_majority
 from raftkv.sim import checks
+from raftkv.sim.claims import Claims
 from raftkv.sim.disk import SimDisk
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import Deadlock, Livelock, SimLoop, bury
@@ -122,6 +123,7 @@ class _Run:
         self.driver = Driver(self.world)
         self.driver.check(scenario.faults)
         self.coverage = Coverage(self.world)
+        self.claims = Claims(self.world)
         self.snapshots = checks.SnapshotWitness(self._disk_of)
         self.world.listeners.append(self.snapshots.take)
         self.result = Result(scenario.seed)

@@ -200,6 +200,11 @@ class Wal:
         return self._state.hard_state
 
     @property
+    def last_index(self) -> int:
+        """Index of the last entry that is durable."""
+        return self._state.last_index
+
+    @property
     def log_bytes(self) -> int:
         """Bytes on the disk of the segments in use; they are given up as a whole."""
         return sum(segment.size for segment in self._segments)

@@ -18,12 +18,15 @@ ELECTION_SAFETY = _rules(
     "pre_vote_changes_nothing",
     "term_grows",
 )
-SENT_IS_DURABLE = _rules(
-    "sent_term_is_durable",
-    "sent_vote_is_durable",
-    "acknowledged_is_durable",
-    "durable_claims_hold",
-    "restart_recovers",
+SENT_IS_DURABLE = (
+    *_rules(
+        "sent_term_is_durable",
+        "sent_vote_is_durable",
+        "acknowledged_is_durable",
+        "durable_claims_hold",
+        "restart_recovers",
+    ),
+    "sent before durable",
 )
 LOG_MATCHING = _rules(
     "match_is_durable", "log_matching", "log_is_ordered", "leader_appends_only", "leader_uses_own_term"
