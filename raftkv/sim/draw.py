@@ -21,7 +21,7 @@ from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, S
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
 
-BEATS = (0.0, 0.1, 0.25, 0.5)
+BEATS = (0.0, 0.25, 0.25, 0.5)
 """Seconds between the moments at which all clients begin; 0: each begins when it likes."""
 
 
@@ -36,7 +36,7 @@ class Profile:
     kinds: dict[str, float]
     clients: tuple[int, ...] = (8, 16, 32)
     keys: int = 6
-    pause_seconds: float = 0.016
+    pause_seconds: float = 0.0145
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
     options: tuple[tuple[str, str], ...] = ()
@@ -194,6 +194,11 @@ class _Faults:
 
     def _coups(self, at: float) -> Iterator[Fault]:
         """Cut off one leader after the other, before the last one is back: their logs come apart."""
+        if self._random.random() < 0.6:
+            way = self._random.choice(("out", "both", "both"))
+            longest = self._random.choice((5, 50, 300))
+            yield Fault(at, "coups", (way, f"{longest}ms"), self._length(8))
+            return
         gap = self._random.uniform(0.4, 1.5)
         for number in range(self._random.randint(2, 6)):
             way = self._random.choice(("out", "both"))
@@ -227,7 +232,10 @@ class _Faults:
         yield Fault(at, "slow-disk", (self._name(), str(self._random.choice((10, 100, 400)))), self._length())
 
     def _full_disk(self, at: float) -> Iterator[Fault]:
-        yield Fault(at, "full-disk", (self._name(),), self._length(6))
+        everywhere = self._random.random() < 0.2
+        length = self._length(10)
+        for name in [f"n{number}" for number in self._numbers] if everywhere else [self._name()]:
+            yield Fault(at, "full-disk", (name,), length)
 
     def _disk_error(self, at: float) -> Iterator[Fault]:
         member = self._name()

@@ -10,8 +10,9 @@ from raftkv.mvcc.membership import MemberInfo
 from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
+from raftkv.sim.coups import Coups, links_of
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
-from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, parse_links
+from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, milliseconds, parse_links
 from raftkv.sim.world import World
 from raftkv.workloads.kv import Session, WrongAnswer
 
@@ -54,6 +55,7 @@ class Driver:
             "leader-crash": self._leader_crash,
             "leader-cut": self._leader_cut,
             "leader-freeze": self._leader_freeze,
+            "coups": self._coups,
             "pause": self._pause,
             "cut": self._cut,
             "weather": self._weather,
@@ -171,12 +173,14 @@ class Driver:
         """Cut whoever leads off: what it sends (``out``), what it is sent (``in``), or ``both``."""
         if (member := self._leader()) is None:
             return
-        others = [number for number in self._world.members if number != member.number]
-        outward = [(member.number, other) for other in others]
-        inward = [(other, member.number) for other in others]
-        links = {"out": outward, "in": inward}.get(fault.words[0], outward + inward)
+        links = links_of(self._world, member.number, fault.words[0])
         self._world.network.cut(links)
         self._lasting(fault, lambda: self._world.network.mend(links))
+
+    def _coups(self, fault: Fault) -> None:
+        """Cut each new leader off soon after it begins to lead."""
+        coups = Coups(self._world, fault.words[0], milliseconds(fault.words[1]))
+        self._lasting(fault, coups.over)
 
     def _leader_freeze(self, fault: Fault) -> None:
         """Let whoever leads stand still as a suspended machine does: what is sent to it meanwhile is lost."""

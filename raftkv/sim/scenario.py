@@ -230,6 +230,14 @@ def _parse_milliseconds(bounds: str) -> tuple[float, float]:
     return _rounded(float(shortest[:-2]) / 1000), _rounded(float(longest[:-2]) / 1000)
 
 
+def milliseconds(text: str) -> float:
+    """Return the seconds in ``30ms``; raises ConfigError."""
+    try:
+        return _rounded(float(text.removesuffix("ms")) / 1000)
+    except ValueError:
+        raise ConfigError(f"{text!r}: use milliseconds, as 30ms") from None
+
+
 def _parse_percent(text: str) -> float:
     if not text.endswith("%"):
         raise ValueError(f"{text!r}: use a percentage, as 2%")

@@ -87,6 +87,24 @@ def test_links_are_cut_for_their_time(stage: Stage) -> None:
     assert not stage.world.network.is_partitioned
 
 
+def test_coups_cut_each_leader_off_and_let_the_one_before_back_in(stage: Stage) -> None:
+    first = stage.leader()
+    term = stage.world.observer.ledger.members[first].hard_state.term
+    stage.play("coups both 10ms for 9", f"kill n{first}", f"start n{first}")
+    stage.run(8.9)
+    leaders = {one: who for one, who in stage.world.observer.ledger.leaders.items() if one > term}
+    last = leaders[max(leaders)]
+    assert len(leaders) >= 3
+    assert all(stage.world.network.is_cut((last, other)) for other in stage.world.members if other != last)
+    stage.run(0.2)
+    assert not stage.world.network.is_partitioned
+    stage.driver.stop_counting()
+    assert stage.driver.fault_seconds == pytest.approx(9.0)
+    led = max(stage.world.observer.ledger.leaders)
+    stage.run(5)
+    assert max(stage.world.observer.ledger.leaders) <= led + 1, "nobody is cut off any more"
+
+
 def test_a_fault_without_an_end_counts_until_the_healing_and_two_at_once_count_once(stage: Stage) -> None:
     stage.play("cut n1>n2", "cut n2>n3 for 1")
     stage.run(3)

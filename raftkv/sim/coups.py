@@ -1,0 +1,57 @@
+"""A fault that follows the leadership: each leader is cut off soon after it begins to lead.
+
+The one before it is let back in at that moment. So leader follows leader, each with entries of its own that
+nobody else or only some have: logs come apart as in the thesis' figures 3.6 and 3.7.
+"""
+
+from random import Random
+
+from raftkv.sim.network import SimNetwork
+from raftkv.sim.watch import Link
+from raftkv.sim.world import World
+from raftkv.trace import Event, RoleChanged
+
+
+class Coups:
+    """Cuts leaders off as long as it is not ``over``; each after 0 to ``longest`` seconds of leading."""
+
+    def __init__(self, world: World, way: str, longest: float) -> None:
+        """``way``: ``out`` = nobody hears the leader, ``in`` = it hears nobody, ``both``."""
+        self._world = world
+        self._way = way
+        self._longest = longest
+        self._random = Random(f"{world.random.random()}:coups")
+        self._links: list[Link] = []
+        self._is_over = False
+        world.listeners.append(self._told)
+
+    def over(self) -> None:
+        """Let the last one back in, and leave the leaders alone."""
+        self._is_over = True
+        self._world.listeners.remove(self._told)
+        self._network.mend(self._links)
+
+    @property
+    def _network(self) -> SimNetwork:
+        return self._world.network
+
+    def _told(self, _now: float, name: str, event: Event) -> None:
+        if isinstance(event, RoleChanged) and event.role == "leader":
+            self._world.loop.call_world_at(
+                self._world.loop.now + self._random.random() * self._longest, self._strike, int(name[1:])
+            )
+
+    def _strike(self, leader: int) -> None:
+        if self._is_over:
+            return
+        before, self._links = self._links, links_of(self._world, leader, self._way)
+        self._network.cut(self._links)
+        self._network.mend(before)
+
+
+def links_of(world: World, number: int, way: str) -> list[Link]:
+    """Return a member's links to all others, the way that is named."""
+    others = [other for other in world.members if other != number]
+    outward = [(number, other) for other in others]
+    inward = [(other, number) for other in others]
+    return {"out": outward, "in": inward}.get(way, outward + inward)
