@@ -344,15 +344,13 @@ class Ledger:
         """Take in one step, before the rules look at it. What was known first is kept."""
         if (member := self.members.get(step.node_id)) is None:
             member = self.members[step.node_id] = MemberRecord()
-        match step.event:
-            case Started():
-                member.restart(step.event, self.committed)
-            case Persisted(number):
-                member.make_durable(number, self.committed)
-            case ReadAsked(context):
-                self.read_floors[step.node_id, context] = len(self.committed)
-            case _:
-                pass
+        event = step.event
+        if isinstance(event, Persisted):
+            member.make_durable(event.number, self.committed)
+        elif isinstance(event, ReadAsked):
+            self.read_floors[step.node_id, event.context] = len(self.committed)
+        elif isinstance(event, Started):
+            member.restart(event, self.committed)
         member.follow_log(step.after.log, self.committed)
         member.applied_before = member.applied
         if step.effects:

@@ -251,17 +251,41 @@ class World:
 
         Raises NotSent (nobody listens), OutcomeUnknown (the connection is lost) and what the service raises.
         """
-        await asyncio.sleep(CLIENT_SECONDS)
+        answer: asyncio.Future[Any] = self.loop.create_future()
+        self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, self._deliver, member, message, answer)
+        return await answer
+
+    def _deliver(self, member: Member, message: Any, answer: "asyncio.Future[Any]") -> None:
+        """Let a request arrive; callbacks do what tasks could, as there are so many requests."""
         running = member.running
+        if answer.done():
+            return
         if running is None or running.kv is None:
-            raise NotSent(f"{member.name} is down")
-        result = await self._in(running, _serve(running.kv, message))
-        await asyncio.sleep(CLIENT_SECONDS)
-        return result
+            answer.set_exception(NotSent(f"{member.name} is down"))
+            return
+
+        def back(task: "asyncio.Task[Any]", error: BaseException | None) -> None:
+            self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, _pass_on, task, error, answer)
+
+        self._begin(running, _serve(running.kv, message), answer, back)
 
     async def _in(self, running: Running, work: Coroutine[Any, Any, Any]) -> Any:
         """Let a member do something and await its end. Raises OutcomeUnknown when the member ends first."""
         answer: asyncio.Future[Any] = self.loop.create_future()
+        self._begin(running, work, answer, lambda task, error: _pass_on(task, error, answer))
+        try:
+            return await answer
+        finally:
+            running.requests.pop(answer, None)
+
+    def _begin(
+        self,
+        running: Running,
+        work: Coroutine[Any, Any, Any],
+        answer: "asyncio.Future[Any]",
+        then: Callable[["asyncio.Task[Any]", BaseException | None], None],
+    ) -> None:
+        """Let a member do something, and then ``then``; its end meanwhile is an answer by itself."""
         running.requests[answer] = None
         task = self.loop.spawn(running.incarnation, work, "request")
 
@@ -272,14 +296,9 @@ class World:
             if error is not None and not is_expected(error):
                 self.fail(check_of(error), f"{running.incarnation.name}: {type(error).__name__}: {error}")
                 error = OutcomeUnknown("an own bug")
-            if not answer.done():
-                _pass_on(task, error, answer)
+            then(task, error)
 
         task.add_done_callback(done, context=self.loop.world)
-        try:
-            return await answer
-        finally:
-            running.requests.pop(answer, None)
 
     async def _serve_snapshot(self, member: int, index: int, term: int, offset: int) -> SnapshotChunk | None:
         running = self.members[member].running
@@ -357,6 +376,8 @@ async def _quietly(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
 
 
 def _pass_on(task: "asyncio.Task[Any]", error: BaseException | None, answer: "asyncio.Future[Any]") -> None:
+    if answer.done():
+        return
     if task.cancelled():
         answer.set_exception(OutcomeUnknown("the member gave the request up"))
     elif error is not None:
