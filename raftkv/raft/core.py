@@ -128,6 +128,7 @@ class Raft:
         self._lease_void = False
         self._promised = lease_reads  # to give no vote: what we answered may be part of a lease
         self._uncommitted_bytes = 0
+        self.max_append_entries = MAX_APPEND_ENTRIES  # in one message; a simulation tries fewer
         # Effects waiting for ready().
         self._write_number = 0
         self._messages: list[Message] = []
@@ -436,7 +437,7 @@ class Raft:
         assert prev_term is not None, f"{progress} is outside {self.log}"
         entries: list[Entry] = []
         if with_entries:
-            high = min(self.log.last_index, prev_index + MAX_APPEND_ENTRIES)
+            high = min(self.log.last_index, prev_index + self.max_append_entries)
             entries = self.log.slice(progress.next_index, high, MAX_APPEND_BYTES)
         self._send(
             AppendEntries(

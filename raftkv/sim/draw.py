@@ -39,6 +39,7 @@ class Profile:
     pause_seconds: float = 0.0145
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
+    append_entries: tuple[int, ...] = (0, 0, 1, 3, 10)
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -90,6 +91,8 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
         "snapshot-count": str(mix.choice(profile.snapshot_count)),
         "election-timeout": str(timeout),
     }
+    if most := Random(f"{seed}:messages").choice(profile.append_entries):
+        options["append-entries"] = str(most)
     return Scenario(
         nodes=nodes,
         seed=seed,

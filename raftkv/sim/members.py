@@ -82,8 +82,11 @@ class Assembly:
         founders: tuple[int, ...],
         observer: Observer,
         make: CoreFactory = make_core,
+        append_entries: int = 0,
     ) -> None:
+        """``append_entries``: most entries in one AppendEntries, 0 = as many as the core likes."""
         self._config = config
+        self._append_entries = append_entries
         self._founders = founders
         self._observer = observer
         self._make = make
@@ -113,6 +116,8 @@ class Assembly:
                 lease_reads=config.lease_reads,
                 emit=emit,
             )
+            if self._append_entries and hasattr(core, "max_append_entries"):
+                core.max_append_entries = self._append_entries
             core = self._watched(core, recovered.hard_state, restored.entries, restored.snapshot)
             running.node = Node(
                 config,

@@ -47,6 +47,9 @@ DAMAGE = (StorageCorrupt, SnapshotDamaged, FormatTooNew, PeerProtocolError)
 QUICK = 0.1
 """A change that is not synced takes this share of the quickest sync: others have a turn meanwhile."""
 
+APPEND_ENTRIES = "append-entries"
+"""The option that bounds the entries of one AppendEntries: with few, a log comes in many messages."""
+
 CLIENT_SECONDS = 0.0005
 """How long a request or an answer takes between a client and a member."""
 
@@ -92,7 +95,8 @@ class World:
         self.random = Random(f"{scenario.seed}:world")
         self._disk_random = Random(f"{scenario.seed}:disks")
         founders = tuple(range(1, scenario.nodes + 1))
-        self._assembly = Assembly(self._config, founders, self.observer, make)
+        append_entries = int(scenario.options.get(APPEND_ENTRIES, "0"))
+        self._assembly = Assembly(self._config, founders, self.observer, make, append_entries)
         for number in founders:
             self.add_member(number)
 
@@ -211,6 +215,8 @@ class World:
         }
         settings: dict[str, Any] = {}
         for option, value in self.scenario.options.items():
+            if option == APPEND_ENTRIES:
+                continue  # not a member's to choose
             field = option.replace("-", "_")
             settings[field] = value == "true" if known[option] is bool else int(value)
         return Config(
