@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raftkv.sim.network import SimNetwork
-from tests.sim.digests import compare, differences, digest_of
+from tests.sim.digests import compare, differences, digest_of, digests_elsewhere
 from tests.sim.pythons import (
     BrokenPython,
     Python,
@@ -38,6 +38,13 @@ def test_seeds_give_the_same_digests_in_two_processes_and_in_every_python(
 
 def test_different_seeds_give_different_digests() -> None:
     assert digest_of(1).split()[1] != digest_of(2).split()[1]
+
+
+def test_seeds_give_the_same_digests_where_msgpack_is_pure_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is where nobody has compiled it; members understand each other there as well."""
+    here = [digest_of(seed) for seed in range(3)]
+    monkeypatch.setenv("MSGPACK_PUREPYTHON", "1")
+    assert digests_elsewhere(this_python(), range(3), 1) == here
 
 
 def test_a_run_that_depends_on_more_than_its_seed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
