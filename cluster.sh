@@ -2,7 +2,8 @@
 # A thin door to raftkv for a fresh clone: needs Python >= 3.11 and nothing else.
 # Makes .venv beside this file on first use, installs raftkv into it, and runs the verb.
 #   ./cluster.sh up | down | ps | status | logs n1 | kill n1 | restart n1 | clean | --help
-#   ./cluster.sh test [arguments for pytest]
+#   ./cluster.sh test [--long]               all checks and all tests; with long campaigns
+#   ./cluster.sh test [arguments for pytest] only these tests
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -58,12 +59,13 @@ step() { printf '\n$ %s\n' "$*"; "$@"; }
 run_tests() {
     cd "$here"
     PATH=$venv/bin:$PATH
-    if [ $# -gt 0 ]; then exec pytest "$@"; fi
+    hung=120 # seconds after which a test shows where it is
+    if [ "$*" = --long ]; then hung=3600; elif [ $# -gt 0 ]; then exec pytest "$@"; fi
     step ruff check .
     step ruff format --check .
     step mypy
     step lint-imports
-    step pytest -o faulthandler_timeout=120 # a test that hangs shows where
+    step pytest -o "faulthandler_timeout=$hung" "$@"
 }
 
 if [ "${1-}" = test ]; then shift; install test; run_tests "$@"; exit; fi

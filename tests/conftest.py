@@ -1,4 +1,4 @@
-"""A rule of the whole run: no test is skipped unnoticed."""
+"""Rules of the whole run: how long its campaigns are, and that no test is skipped unnoticed."""
 
 import os
 from collections import Counter
@@ -10,6 +10,16 @@ import pytest
 ALLOWED_SKIPS: dict[str, str] = {}
 
 _skipped: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="twenty times and more random schedules and seeds")
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether campaigns are long: ``--long``."""
+    return bool(request.config.getoption("--long"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

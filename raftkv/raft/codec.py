@@ -57,6 +57,11 @@ MAX_ITEMS: Final = 131_072
 
 _ENTRY_FIELDS: Final = len(Entry._fields)
 _KINDS: Final = frozenset(int(kind) for kind in EntryKind)
+_COMPILED: Final = msgpack.Unpacker.__module__ != "msgpack.fallback"
+_MAX_ARRAY: Final = _ENTRY_FIELDS if _COMPILED else MAX_ITEMS + 1
+"""The only array that is read as one object is an entry. Where msgpack was not compiled it is pure Python:
+there the limit holds for headers that are read one by one as well, and nothing is reserved, so that a large
+limit does no harm."""
 
 
 def encode_message(message: Message) -> bytes:
@@ -71,7 +76,7 @@ def decode_message(data: bytes) -> Message:
         max_buffer_size=max(len(data), 1),
         read_size=max(len(data), 1),
         use_list=False,
-        max_array_len=_ENTRY_FIELDS,
+        max_array_len=_MAX_ARRAY,
         max_map_len=0,
         max_str_len=0,
         max_ext_len=0,

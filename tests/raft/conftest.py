@@ -1,4 +1,4 @@
-"""Options of the core's tests: another core, new expected outputs, a larger budget."""
+"""Options of the core's tests: another core, new expected outputs."""
 
 import importlib.util
 from pathlib import Path
@@ -14,7 +14,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("raft")
     group.addoption("--core", metavar="FILE.py:CLASS", help="ask this class what any core must do")
     group.addoption("--rewrite", action="store_true", help="write the scenarios' outputs anew")
-    group.addoption("--long", action="store_true", help="forty times more random schedules")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,8 +82,3 @@ def make(request: pytest.FixtureRequest) -> CoreMaker:
 @pytest.fixture(scope="session")
 def rewrite(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--rewrite", default=False))
-
-
-@pytest.fixture(scope="session")
-def long(request: pytest.FixtureRequest) -> bool:
-    return bool(request.config.getoption("--long", default=False))
