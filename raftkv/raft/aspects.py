@@ -43,7 +43,7 @@ DISK: Final = 1 << 7
 """What is on the member's disk, or what it takes for durable, is something else."""
 
 PEERS: Final = 1 << 8
-"""The member follows how far its peers are."""
+"""What the member knows of its peers is something else, or what they hold may be."""
 
 CONFIGURATION: Final = 1 << 9
 """Another configuration is in force."""
@@ -103,7 +103,7 @@ def aspects_of(step: Step, member: MemberRecord, ledger: Ledger) -> int:
         found |= NEWS
     if type(step.event) is Persisted:
         found |= DISK
-    if after.peers:
+    if after.peers and (member.changed or member.peers_may_lack or after.peers != before.peers):
         found |= PEERS
     return found
 

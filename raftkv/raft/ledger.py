@@ -175,13 +175,18 @@ class MemberRecord:
         self.applied_before = 0
         self.leads = 0  # the term it leads, 0 for none
         self.surviving: tuple[HardState, PartialLog] | None = None
+        self.losses_seen = 0
+        self.peers_may_lack = True  # whether a disk lost something since this member's last step
 
-    def make_durable(self, number: int, committed: PartialLog) -> None:
-        """Let the Writes up to ``number`` reach the disk."""
+    def make_durable(self, number: int, committed: PartialLog) -> bool:
+        """Let the Writes up to ``number`` reach the disk; return whether it may have lost entries by that."""
+        loses = False
         while self.pending and self.pending[0].number <= number:
             write = self.pending.popleft()
+            loses |= bool(write.truncate_from or write.snapshot is not None)
             self.hard_state = write.hard_state or self.hard_state
             self.disk = written(self.disk, write, committed)
+        return loses
 
     def disk_after(self, kept: int, committed: PartialLog) -> PartialLog:
         """Return what the disk holds if the first ``kept`` Writes under way reach it."""
@@ -201,7 +206,15 @@ class MemberRecord:
 
     def follow_log(self, log: LogView, committed: PartialLog) -> None:
         """Copy what changed in the log since the last step."""
-        first, last = log.first_index, log.last_index
+        first, last, known = log.first_index, log.last_index, self.log
+        if (
+            first == self._first_index
+            and known.end == last >= first
+            and known.ends_with(log.slice(last, last))
+        ):
+            # The same end stands for all that is before it; nearly every step leaves the log so.
+            self.changed_from, self.truncated, self.changed, self.rebased = last + 1, False, False, False
+            return
         self.rebased, self._first_index = first != self._first_index, first
         if self._is_as_before(log, first - 1, last):
             self.changed_from, self.truncated, self.changed = last + 1, False, False
@@ -291,6 +304,7 @@ class Ledger:
         self.votes: dict[tuple[int, int], int] = {}
         self.read_floors: dict[tuple[int, int], int] = {}
         self.reads_forgotten = False
+        self.losses = 0  # how often some disk may have lost entries, or came to be known
 
     def adopt(
         self,
@@ -301,6 +315,7 @@ class Ledger:
     ) -> None:
         """Take a member's disk as given (a log made by hand, or known from elsewhere)."""
         record = self.members[node_id] = MemberRecord()
+        self.losses += 1
         record.hard_state = hard_state
         if snapshot is not None:
             record.disk.begin_after(snapshot.index, snapshot.term)
@@ -312,6 +327,7 @@ class Ledger:
     def crashed(self, node_id: int, *, kept: int = 0) -> None:
         """Take note of a crash; the first ``kept`` Writes under way had reached the disk."""
         record = self.members[node_id]
+        self.losses += 1
         if kept:
             record.make_durable(record.pending[kept - 1].number, self.committed)
         record.pending.clear()
@@ -344,13 +360,16 @@ class Ledger:
         """Take in one step, before the rules look at it. What was known first is kept."""
         if (member := self.members.get(step.node_id)) is None:
             member = self.members[step.node_id] = MemberRecord()
+            self.losses += 1
         event = step.event
         if isinstance(event, Persisted):
-            member.make_durable(event.number, self.committed)
+            self.losses += member.make_durable(event.number, self.committed)
         elif isinstance(event, ReadAsked):
             self.read_floors[step.node_id, event.context] = len(self.committed)
         elif isinstance(event, Started):
+            self.losses += 1
             member.restart(event, self.committed)
+        member.peers_may_lack, member.losses_seen = member.losses_seen != self.losses, self.losses
         member.follow_log(step.after.log, self.committed)
         member.applied_before = member.applied
         if step.effects:

@@ -33,7 +33,10 @@ class PartialLog:
     def __getitem__(self, key: slice) -> list[Entry]: ...
     def __getitem__(self, key: int | slice) -> Entry | list[Entry]:
         if isinstance(key, slice):
-            low, high, _ = key.indices(self.end)
+            low = 0 if key.start is None else key.start
+            high = self.end if key.stop is None else key.stop
+            if low < 0 or high < 0:
+                low, high, _ = key.indices(self.end)
             return self._kept[max(0, low - self.start) : max(0, high - self.start)]
         position = key + self.end if key < 0 else key
         if position < self.start:

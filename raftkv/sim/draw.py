@@ -21,7 +21,7 @@ from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, S
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
 
-BEATS = (0.0, 0.25, 0.25, 0.5)
+BEATS = (0.0, 0.25, 0.5, 0.5)
 """Seconds between the moments at which all clients begin; 0: each begins when it likes."""
 
 
@@ -34,12 +34,12 @@ class Profile:
 
     name: str
     kinds: dict[str, float]
-    clients: tuple[int, ...] = (8, 16, 32)
+    clients: tuple[int, ...] = (8, 16, 32, 64)
     keys: int = 6
-    pause_seconds: float = 0.0145
+    pause_seconds: float = 0.015
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
-    append_entries: tuple[int, ...] = (0, 0, 1, 3, 10)
+    append_entries: tuple[int, ...] = (0, 0, 0, 3, 10)
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -114,7 +114,7 @@ def _draw_network(random: Random) -> Conditions:
 
 
 def _draw_disk(random: Random) -> DiskSpeed:
-    shortest = random.choice((0.0001, 0.0005, 0.002))
+    shortest = random.choice((0.0001, 0.001, 0.005))
     return DiskSpeed(shortest, round(shortest * random.choice((1, 3, 10)), 6))
 
 
@@ -320,19 +320,19 @@ def _on_beat(at: float, beat: float) -> float:
 def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tuple[str, ...]:
     key = random.choice(keys)
     chance = random.random()
-    if chance < 0.31:
+    if chance < 0.4:
         return ("get", key)
-    if chance < 0.35:
+    if chance < 0.44:
         return ("past", key)
     if style == "register":
-        return ("cas", key, value) if chance < 0.75 else ("put", key, value)
-    if chance < 0.6:
+        return ("cas", key, value) if chance < 0.78 else ("put", key, value)
+    if chance < 0.65:
         return ("put", key, value)
-    if chance < 0.75:
+    if chance < 0.78:
         return ("cas", key, value)
-    if chance < 0.82:
+    if chance < 0.85:
         return ("delete", key)
-    if chance < 0.92 and len(keys) > 1:
+    if chance < 0.93 and len(keys) > 1:
         return ("move", key, random.choice([other for other in keys if other != key]), value)
     if chance < 0.97:
         return ("scan", *keys)

@@ -24,7 +24,7 @@ from raftkv.storage.wal import Recovered, Wal
 from raftkv.trace import Emit
 
 CLUSTER_ID = 0x51
-SEGMENT_BYTES = 8 << 10
+SEGMENT_BYTES = 16 << 10
 """Small, so that a run fills some and releases some."""
 
 LOG = "data/wal"
