@@ -21,6 +21,11 @@ from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, S
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
 
+BLACKOUT = "blackout"
+"""The kind of fault that comes once, at the end."""
+
+BLACKOUT_SECONDS = 0.3
+
 BEATS = (0.0, 0.25, 0.5, 0.5)
 """Seconds between the moments at which all clients begin; 0: each begins when it likes."""
 
@@ -47,6 +52,7 @@ DEFAULT_KINDS = {
     "partition": 0.6,
     "crash": 0.6,
     "crash all": 0.2,
+    "blackout": 0.3,
     "leader crash": 0.35,
     "leader cut": 0.35,
     "coups": 0.45,
@@ -159,10 +165,13 @@ class _Faults:
         found: list[Fault] = []
         at = WARM_UP_SECONDS
         pace = self._random.choice((0.3, 0.6, 1.2, 2.0))
-        while self._kinds and at < SAFETY_END:
-            kind = self._random.choice(self._kinds)
+        kinds = [kind for kind in self._kinds if kind in self._makers]
+        while kinds and at < SAFETY_END:
+            kind = self._random.choice(kinds)
             found += self._makers[kind](_round(at))
             at += self._random.uniform(0.1, 2 * pace)
+        if BLACKOUT in self._kinds:
+            found += self._blackout()
         return tuple(sorted((fault for fault in found if fault.at < SAFETY_END), key=lambda f: f.at))
 
     def _name(self) -> str:
@@ -187,6 +196,13 @@ class _Faults:
     def _crash_all(self, at: float) -> Iterator[Fault]:
         for number in self._numbers:
             yield from self._crash(at, f"n{number}")
+
+    def _blackout(self) -> Iterator[Fault]:
+        """Let all lose power right before the healing, which starts them at once: nobody remembers anything."""
+        for number in self._numbers:
+            at = SAFETY_END - self._random.uniform(0.001, BLACKOUT_SECONDS)
+            outcome = self._random.choice(("nothing", "all", "prefix", "torn", "sectors"))
+            yield Fault(_round(at), "crash", (f"n{number}", outcome))
 
     def _leader_crash(self, at: float) -> Iterator[Fault]:
         outcome = self._random.choice(("nothing", "all", "prefix", "torn", "sectors"))

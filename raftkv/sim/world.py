@@ -192,8 +192,9 @@ class World:
         # What was written is still there; the process is not.
         member.disk = member.disk.kill()
         self._set_disk(member)
-        if found and (running.node is None or isinstance(found[0], MemberRemoved)):
-            member.gone = str(found[0])
+        refuses = running.node is None and any(isinstance(one, DAMAGE) for one in found)
+        if refuses or any(isinstance(one, MemberRemoved) for one in found):
+            member.gone = str(found[0])  # anything else may be over at the next start
 
     def _set_disk(self, member: Member) -> None:
         disk, random, speed = member.disk, self._disk_random, self.scenario.disk

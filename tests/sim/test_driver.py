@@ -145,6 +145,14 @@ def test_a_disk_error_ends_a_member_at_its_next_sync(stage: Stage) -> None:
     stage.wait_for(lambda: stage.member(number).node)
 
 
+def test_a_disk_error_while_a_member_starts_is_not_the_end_of_it(stage: Stage) -> None:
+    stage.play("kill n1", "start n1", "disk-error n1")
+    stage.wait_for(lambda: stage.member(1).running is None)
+    assert stage.world.broken == [] and not stage.member(1).gone
+    stage.play("start n1")
+    stage.wait_for(lambda: stage.member(1).node)
+
+
 def test_rot_flips_a_bit_of_a_member_that_is_down_and_never_of_a_majority(stage: Stage) -> None:
     for number in range(400):
         stage.play(f"c1 via n1 put k{number % 7} v{number}")
