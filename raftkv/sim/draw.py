@@ -6,6 +6,9 @@ one does not reshuffle the others.
 
 The *fault atlas*: members whose disk rots, and members removed for good, are at most a minority; a crash
 may lose what was not synced, on all members at once. So a correct cluster survives all of it.
+
+The profile ``beyond`` goes beyond that on purpose: any number of disks is damaged, in any way. A correct
+cluster may stand still then, and must not be wrong.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from math import ceil
 from random import Random
 
 from raftkv.errors import ConfigError
+from raftkv.sim.damage import WAYS
 from raftkv.sim.network import Conditions
 from raftkv.sim.partitions import KINDS
 from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, Scenario
@@ -29,7 +33,8 @@ BEATS = (0.0, 0.1, 0.25, 0.5)
 class Profile:
     """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix.
 
-    ``pause_seconds`` between two requests of all clients together; the tuples are choices.
+    ``pause_seconds`` between two requests of all clients together; the tuples are choices. ``damage``: how
+    often disks are damaged beyond repair.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Profile:
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
     options: tuple[tuple[str, str], ...] = ()
+    damage: tuple[int, ...] = ()
 
 
 DEFAULT_KINDS = {
@@ -63,11 +69,15 @@ DEFAULT_KINDS = {
     "lag": 0.3,
 }
 
+BEYOND_KINDS = {kind: chance / 2 for kind, chance in DEFAULT_KINDS.items() if kind != "rot"}
+"""A share of the usual faults: what is done to the disks is drawn apart from them."""
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile("default", DEFAULT_KINDS),
         Profile("calm", {}),
+        Profile("beyond", BEYOND_KINDS, damage=(1, 1, 2, 3)),
         Profile("lease-reads", DEFAULT_KINDS, options=(("lease-reads", "true"),)),
     )
 }
@@ -90,15 +100,20 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
         "snapshot-count": str(mix.choice(profile.snapshot_count)),
         "election-timeout": str(timeout),
     }
+    faults = _Faults(Random(f"{seed}:faults"), nodes, kinds).draw()
+    if profile.damage:
+        damage = _draw_damage(Random(f"{seed}:damage"), profile, nodes)
+        faults = tuple(sorted((*faults, *damage), key=lambda fault: fault.at))
     return Scenario(
         nodes=nodes,
         seed=seed,
         options=options,
         network=_draw_network(Random(f"{seed}:network")),
         disk=_draw_disk(Random(f"{seed}:disk")),
-        faults=_Faults(Random(f"{seed}:faults"), nodes, kinds).draw(),
+        faults=faults,
         operations=_draw_operations(Random(f"{seed}:clients"), profile, nodes),
         heal=_draw_core(Random(f"{seed}:core"), nodes),
+        beyond_repair=bool(profile.damage),
     )
 
 
@@ -119,6 +134,30 @@ def _draw_core(random: Random, nodes: int) -> Heal:
     members = [f"n{number}" for number in range(1, nodes + 1)]
     size = random.randint(nodes // 2 + 1, nodes)
     return Heal(SAFETY_END, tuple(sorted(random.sample(members, size))))
+
+
+def _draw_damage(random: Random, profile: Profile, nodes: int) -> list[Fault]:
+    """Damage the disks of one member, of some or of all, now and then: late rather than soon.
+
+    Most members go down for it, and find the damage when they start. One that stays up may send a snapshot
+    to others that is damaged.
+    """
+    found: list[Fault] = []
+    for _ in range(random.choice(profile.damage)):
+        about = random.triangular(WARM_UP_SECONDS, SAFETY_END - 2, SAFETY_END - 2)
+        for number in random.sample(range(1, nodes + 1), random.randint(1, nodes)):
+            member = f"n{number}"
+            at = _round(about + random.uniform(0, 1.5))
+            if random.random() < 0.2:
+                found.append(Fault(at, "damage", (member, "snapshot", random.choice(WAYS))))
+                continue
+            outcome = random.choice(("all", "nothing", "sectors", ""))
+            found.append(Fault(at, "crash", (member, outcome)) if outcome else Fault(at, "kill", (member,)))
+            for _ in range(random.choice((1, 1, 2, 4))):
+                where = random.choice(("wal", "wal", "snapshot"))
+                found.append(Fault(at, "damage", (member, where, random.choice(WAYS))))
+            found.append(Fault(_round(at + random.uniform(0.05, 2)), "start", (member,)))
+    return sorted((fault for fault in found if fault.at < SAFETY_END), key=lambda fault: fault.at)
 
 
 class _Faults:
