@@ -46,10 +46,10 @@ def rot(disk: SimDisk, where: str, random: Random) -> str:
     return f"{name} {place}"
 
 
-def damage(disk: SimDisk, where: str, way: str, random: Random, newest: str = "") -> str:
+def damage(disk: SimDisk, where: str, way: str, random: Random, only: str = "") -> str:
     """Damage a file of the log or a snapshot. Return what was hit, "" = there is nothing to damage.
 
-    ``newest``: only snapshots up to this name ("" = any). Raises ConfigError for a way that does not exist.
+    ``only``: the snapshot to damage ("" = any). Raises ConfigError for a way that does not exist.
     """
     if way not in WAYS:
         raise ConfigError(f"there is no damage {way!r}; there are {', '.join(WAYS)}")
@@ -57,7 +57,7 @@ def damage(disk: SimDisk, where: str, way: str, random: Random, newest: str = ""
     if where == "wal":
         ends = _ends_of_log(disk, names, way)
     else:
-        ends = {name: len(disk.content(name)) for name in names if not newest or name <= newest}
+        ends = {name: len(disk.content(name)) for name in names if only in ("", name)}
     hit = [name for name, end in ends.items() if end >= (SECTOR if way == "zero" else 1)]
     if not hit:
         return ""

@@ -139,25 +139,38 @@ def _draw_core(random: Random, nodes: int) -> Heal:
 def _draw_damage(random: Random, profile: Profile, nodes: int) -> list[Fault]:
     """Damage the disks of one member, of some or of all, now and then: late rather than soon.
 
-    Most members go down for it, and find the damage when they start. One that stays up may send a snapshot
-    to others that is damaged.
+    Most members go down for it, and find the damage when they start.
     """
     found: list[Fault] = []
     for _ in range(random.choice(profile.damage)):
         about = random.triangular(WARM_UP_SECONDS, SAFETY_END - 2, SAFETY_END - 2)
+        if random.random() < 0.25:
+            found += _damaged_senders(random, about, nodes)
+            continue
         for number in random.sample(range(1, nodes + 1), random.randint(1, nodes)):
             member = f"n{number}"
             at = _round(about + random.uniform(0, 1.5))
-            if random.random() < 0.2:
-                found.append(Fault(at, "damage", (member, "snapshot", random.choice(WAYS))))
-                continue
             outcome = random.choice(("all", "nothing", "sectors", ""))
             found.append(Fault(at, "crash", (member, outcome)) if outcome else Fault(at, "kill", (member,)))
             for _ in range(random.choice((1, 1, 2, 4))):
                 where = random.choice(("wal", "wal", "snapshot"))
-                found.append(Fault(at, "damage", (member, where, random.choice(WAYS))))
+                way = random.choice(("flip", *WAYS))  # the one that is hardest to see is the most frequent
+                found.append(Fault(at, "damage", (member, where, way)))
             found.append(Fault(_round(at + random.uniform(0.05, 2)), "start", (member,)))
     return sorted((fault for fault in found if fault.at < SAFETY_END), key=lambda fault: fault.at)
+
+
+def _damaged_senders(random: Random, about: float, nodes: int) -> Iterator[Fault]:
+    """Cut one member off until it needs a snapshot, and damage those of the others, who stay up."""
+    lags = random.randint(1, nodes)
+    length = random.uniform(2, 6)
+    about = min(about, SAFETY_END - 7)
+    for other in (number for number in range(1, nodes + 1) if number != lags):
+        yield Fault(_round(about), "cut", (f"n{lags}>n{other}", f"n{other}>n{lags}"), _round(length))
+        yield Fault(_round(about + 0.7 * length), "snapshot", (f"n{other}",))
+        for share in (0.95, 1.0, 1.0, 1.05):
+            words = (f"n{other}", "snapshot", random.choice(WAYS))
+            yield Fault(_round(about + share * length), "damage", words)
 
 
 class _Faults:

@@ -259,16 +259,16 @@ class Driver:
             self._damaged(member, "rot", rot(member.disk, fault.words[1], self._world.random))
 
     def _damage(self, fault: Fault) -> None:
-        """Damage a file of a member that is down, or a snapshot of one that is up and may send it."""
+        """Damage a file of a member that is down, or the snapshot that one that is up may send to others."""
         member = self._member(fault)
         where, way = fault.words[1:]
-        newest = ""
+        only = ""
         if member.running is not None:
             if where == "wal" or member.node is None or (snapshot := member.node.status().snapshot) is None:
                 return
-            newest = f"{SNAPSHOTS}/{snapshot_name(snapshot)}"  # a newer one is only being made
+            only = f"{SNAPSHOTS}/{snapshot_name(snapshot)}"
         if self._may_damage(member):
-            hit = damage(member.disk, where, way, self._world.random, newest)
+            hit = damage(member.disk, where, way, self._world.random, only)
             self._damaged(member, "damage", hit)
 
     def _may_damage(self, member: Member) -> bool:

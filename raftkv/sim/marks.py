@@ -53,6 +53,7 @@ MARKS: dict[str, str] = {
     "fallback to an older snapshot": "the newest snapshot was damaged, and an older one took its place",
     "damaged disk refused": "a member found damage on its disk and refused to go on",
     "damaged disk survived": "a member whose disk had been damaged was up at the end",
+    "damaged snapshot made anew": "a member that had sent a snapshot found it damaged, and made another",
     "too few sound disks": "damage beyond repair left too few members to serve, and nobody was wrong",
     "torn tail cut": "a member cut an unfinished batch off its log when it started",
     "unsynced bytes at stake": "a member went down with bytes written and not synced",
@@ -191,8 +192,10 @@ class Coverage:
 
     def _damaged(self, name: str, event: Event) -> None:
         assert isinstance(event, SnapshotDamaged), f"{event} is dispatched wrongly"
-        if event.fallback_index:
+        if event.fallback_index > 0:
             self._hit("fallback to an older snapshot")
+        elif event.fallback_index < 0:
+            self._hit("damaged snapshot made anew")
 
     def _arrived(self, message: Message) -> None:
         """See whether a vote came from a member whose earlier Writes still wait for room."""

@@ -143,6 +143,7 @@ def event(name: str, one: Event) -> Callable[[Scene], None]:
         ),
         (event("n1", SnapshotFailed(5, "no room")), ["snapshot given up"]),
         (event("n1", SnapshotDamaged("x", "checksum", 5)), ["fallback to an older snapshot"]),
+        (event("n1", SnapshotDamaged("x", "checksum", -1)), ["damaged snapshot made anew"]),
         (event("n1", TornTailCut("x", 1, 2)), ["torn tail cut"]),
         (handed_over_in_a_partition, ["leader transfer during partition"]),
         (crashed_while_fetching, ["crash during an install"]),

@@ -46,13 +46,12 @@ def test_the_default_campaign_finds_it_soon(name: str) -> None:
     assert found.is_right, f"{name} was found by {found.check}: {found.detail}"
 
 
-@pytest.mark.parametrize(("name", "check"), [("W1", "rule committed_is"), ("W2", "rule restart_recovers")])
-def test_beyond_repair_it_is_found_as_what_it_is_wrong_data(name: str, check: str) -> None:
-    mutant = mutant_named(name)
-    with installed(mutant):
+@pytest.mark.parametrize("name", ["W1", "W2"])
+def test_beyond_repair_it_is_found_as_what_it_is_wrong_data(name: str) -> None:
+    with installed(mutant_named(name)):
         results = (run_scenario(draw_scenario(seed, profile_named("beyond"))) for seed in range(12))
         found = next(result for result in results if not result.passed)
-    assert found.check.startswith(check) and any(found.check.startswith(one) for one in mutant.caught_by)
+    assert found.check in ("rule committed_is_the_same", "rule restart_recovers")
 
 
 def test_a_search_is_the_same_each_time() -> None:
