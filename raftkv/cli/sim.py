@@ -17,7 +17,7 @@ from typing import Any
 from raftkv.cli.exits import Exit
 from raftkv.cli.output import say
 from raftkv.cli.progress import Progress
-from raftkv.cli.sim_report import print_failure, print_summary, summary_of
+from raftkv.cli.sim_report import print_failure, print_note, print_summary, summary_of
 from raftkv.errors import ConfigError
 from raftkv.sim.campaign import Job, Totals, local_executor, run_seeds
 from raftkv.sim.cores import core_named
@@ -109,7 +109,8 @@ def _as_object(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
     }
     failure = {"check": result.check, "detail": result.detail, "at": round(result.failed_at, 6)}
-    return verdict if result.passed else {**verdict, **failure}
+    noted = {"note": result.note} if result.note else {}
+    return {**verdict, **noted} if result.passed else {**verdict, **failure}
 
 
 # ---------------------------------------------------------------- sim replay
@@ -127,6 +128,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         print(json.dumps({**_as_object(result), **_more(result)}))
     elif result.passed:
         print(f"{arguments.target} passed: digest {result.digest}, {result.completed} operations completed")
+        print_note(result)
     else:
         print_failure(result, arguments.target, job)
     return Exit.OK if result.passed else Exit.FAILED

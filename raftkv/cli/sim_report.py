@@ -22,6 +22,12 @@ def print_failure(result: Result, target: str, job: Job) -> None:
     print(f"  shrink it: {shlex.join(['raftkv', 'sim', 'shrink', *words, '-o', script])}", flush=True)
 
 
+def print_note(result: Result) -> None:
+    """Print what else there is to know of a run that passed."""
+    if result.note:
+        print(f"  {' '.join(result.note.split())[:LONGEST_DETAIL]}")
+
+
 def summary_of(totals: Totals) -> dict[str, Any]:
     """Return a campaign's sums as a JSON object."""
     return {

@@ -114,16 +114,22 @@ class SnapshotStore:
         self._served[index, term] = asyncio.get_running_loop().time()
         if offset == 0 and (index, term) in self._sent_whole:
             # All of it was sent before: to another follower, or to this one, who found it damaged.
-            self._suspect = ref
-            self.suspicion()
+            self._look_into(ref)
         await self._throttle.take(CHUNK_BYTES)
         try:
             data = await self._read(ref, offset)
         except StorageError:
+            data = b""
+        if not data:  # the file is gone, or ends early: without another one the follower would ask for ever
+            self._look_into(ref)
             return None
         if offset + len(data) >= ref.size and (index, term) not in self._sent_whole:
             self._sent_whole.append((index, term))
-        return SnapshotChunk(ref.size, ref.checksum, offset, data) if data else None
+        return SnapshotChunk(ref.size, ref.checksum, offset, data)
+
+    def _look_into(self, ref: SnapshotRef) -> None:
+        self._suspect = ref
+        self.suspicion()
 
     async def check_suspect(self) -> SnapshotDamaged | None:
         """Read a file that may be damaged, in slices; return what is wrong with it, and put it aside then."""

@@ -53,7 +53,9 @@ class TimedObserver(Observer):
 class Replay:
     """The committed log, applied once more to a machine of its own; remembers what each revision wrote."""
 
-    def __init__(self, entries: PartialLog, configuration_at: Callable[[int], Configuration]) -> None:
+    def __init__(
+        self, entries: PartialLog | list[Entry], configuration_at: Callable[[int], Configuration]
+    ) -> None:
         self.machine = Machine()
         self.snapshots: dict[int, bytes] = {}
         self._configuration_at = configuration_at

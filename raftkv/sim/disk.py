@@ -62,6 +62,11 @@ class Inode:
             overwrite(self.durable, offset, data)
         self.pending.clear()
 
+    def settle(self) -> None:
+        """Make the content durable as it reads now."""
+        self.durable[:] = self.live
+        self.pending.clear()
+
 
 NameChange = tuple[str, str | None, Inode | None]
 """(name to set or to remove, name to remove with it, file): one atomic change of a folder."""
@@ -169,10 +174,15 @@ class SimDisk:
     def settle(self) -> None:
         """Make everything durable as it reads now."""
         for inode in self.names.values():
-            inode.durable[:] = inode.live
-            inode.pending.clear()
+            inode.settle()
         self.durable_names = dict(self.names)
         self.name_changes.clear()
+
+    def lose(self, path: str) -> None:
+        """Let a file be gone, as if it had never had its name."""
+        del self.names[path]
+        self.durable_names.pop(path, None)
+        self.name_changes = [change for change in self.name_changes if path not in change[:2]]
 
     # The port
 

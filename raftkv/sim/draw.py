@@ -6,6 +6,9 @@ one does not reshuffle the others.
 
 The *fault atlas*: members whose disk rots, and members removed for good, are at most a minority; a crash
 may lose what was not synced, on all members at once. So a correct cluster survives all of it.
+
+The profile ``beyond`` goes beyond that on purpose: any number of disks is damaged, in any way. A correct
+cluster may stand still then, and must not be wrong.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from math import ceil
 from random import Random
 
 from raftkv.errors import ConfigError
+from raftkv.sim.damage import WAYS
 from raftkv.sim.network import Conditions
 from raftkv.sim.partitions import KINDS
 from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, Scenario
@@ -34,7 +38,8 @@ BEATS = (0.0, 0.25, 0.5, 0.5)
 class Profile:
     """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix.
 
-    ``pause_seconds`` between two requests of all clients together; the tuples are choices.
+    ``pause_seconds`` between two requests of all clients together; the tuples are choices. ``damage``: how
+    often disks are damaged beyond repair.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Profile:
     election_timeout: tuple[int, ...] = (500, 500, 1000)
     append_entries: tuple[int, ...] = (0, 0, 0, 3, 10)
     options: tuple[tuple[str, str], ...] = ()
+    damage: tuple[int, ...] = ()
 
 
 DEFAULT_KINDS = {
@@ -70,11 +76,15 @@ DEFAULT_KINDS = {
     "lag": 0.3,
 }
 
+BEYOND_KINDS = {kind: chance / 2 for kind, chance in DEFAULT_KINDS.items() if kind != "rot"}
+"""A share of the usual faults: what is done to the disks is drawn apart from them."""
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile("default", DEFAULT_KINDS),
         Profile("calm", {}),
+        Profile("beyond", BEYOND_KINDS, damage=(1, 1, 2, 3)),
         Profile("lease-reads", DEFAULT_KINDS, options=(("lease-reads", "true"),)),
     )
 }
@@ -99,15 +109,20 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
     }
     if most := Random(f"{seed}:messages").choice(profile.append_entries):
         options["append-entries"] = str(most)
+    faults = _Faults(Random(f"{seed}:faults"), nodes, kinds).draw()
+    if profile.damage:
+        damage = _draw_damage(Random(f"{seed}:damage"), profile, nodes)
+        faults = tuple(sorted((*faults, *damage), key=lambda fault: fault.at))
     return Scenario(
         nodes=nodes,
         seed=seed,
         options=options,
         network=_draw_network(Random(f"{seed}:network")),
         disk=_draw_disk(Random(f"{seed}:disk")),
-        faults=_Faults(Random(f"{seed}:faults"), nodes, kinds).draw(),
+        faults=faults,
         operations=_draw_operations(Random(f"{seed}:clients"), profile, nodes),
         heal=_draw_core(Random(f"{seed}:core"), nodes),
+        beyond_repair=bool(profile.damage),
     )
 
 
@@ -128,6 +143,43 @@ def _draw_core(random: Random, nodes: int) -> Heal:
     members = [f"n{number}" for number in range(1, nodes + 1)]
     size = random.randint(nodes // 2 + 1, nodes)
     return Heal(SAFETY_END, tuple(sorted(random.sample(members, size))))
+
+
+def _draw_damage(random: Random, profile: Profile, nodes: int) -> list[Fault]:
+    """Damage the disks of one member, of some or of all, now and then: late rather than soon.
+
+    Most members go down for it, and find the damage when they start.
+    """
+    found: list[Fault] = []
+    for _ in range(random.choice(profile.damage)):
+        about = random.triangular(WARM_UP_SECONDS, SAFETY_END - 2, SAFETY_END - 2)
+        if random.random() < 0.25:
+            found += _damaged_senders(random, about, nodes)
+            continue
+        for number in random.sample(range(1, nodes + 1), random.randint(1, nodes)):
+            member = f"n{number}"
+            at = _round(about + random.uniform(0, 1.5))
+            outcome = random.choice(("all", "nothing", "sectors", ""))
+            found.append(Fault(at, "crash", (member, outcome)) if outcome else Fault(at, "kill", (member,)))
+            for _ in range(random.choice((1, 1, 2, 4))):
+                where = random.choice(("wal", "wal", "snapshot"))
+                way = random.choice(("flip", *WAYS))  # the one that is hardest to see is the most frequent
+                found.append(Fault(at, "damage", (member, where, way)))
+            found.append(Fault(_round(at + random.uniform(0.05, 2)), "start", (member,)))
+    return sorted((fault for fault in found if fault.at < SAFETY_END), key=lambda fault: fault.at)
+
+
+def _damaged_senders(random: Random, about: float, nodes: int) -> Iterator[Fault]:
+    """Cut one member off until it needs a snapshot, and damage those of the others, who stay up."""
+    lags = random.randint(1, nodes)
+    length = random.uniform(2, 6)
+    about = min(about, SAFETY_END - 7)
+    for other in (number for number in range(1, nodes + 1) if number != lags):
+        yield Fault(_round(about), "cut", (f"n{lags}>n{other}", f"n{other}>n{lags}"), _round(length))
+        yield Fault(_round(about + 0.7 * length), "snapshot", (f"n{other}",))
+        for share in (0.95, 1.0, 1.0, 1.05):
+            words = (f"n{other}", "snapshot", random.choice(WAYS))
+            yield Fault(_round(about + share * length), "damage", words)
 
 
 class _Faults:
@@ -198,7 +250,7 @@ class _Faults:
             yield from self._crash(at, f"n{number}")
 
     def _blackout(self) -> Iterator[Fault]:
-        """Let all lose power right before the healing, which starts them at once: nobody remembers anything."""
+        """Let all lose power right before the healing, which starts them at once, without a memory."""
         for number in self._numbers:
             at = SAFETY_END - self._random.uniform(0.001, BLACKOUT_SECONDS)
             outcome = self._random.choice(("nothing", "all", "prefix", "torn", "sectors"))

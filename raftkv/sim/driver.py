@@ -11,9 +11,11 @@ from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
 from raftkv.sim.coups import Coups, links_of
+from raftkv.sim.damage import damage, rot
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
 from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, milliseconds, parse_links
 from raftkv.sim.world import World
+from raftkv.storage.snapshots import snapshot_name
 from raftkv.workloads.kv import Session, WrongAnswer
 
 CLIENT_PATIENCE = (3.0, 3.0, 12.0)
@@ -29,9 +31,6 @@ CHANGE_SECONDS = 3.0
 
 CHANGE_EVERY = 0.05
 """Seconds between two attempts."""
-
-MIN_ROTTEN_BYTES = 4096
-"""A shorter file is left alone: damage to what was written last can't be told from a torn write."""
 
 
 class Driver:
@@ -63,6 +62,7 @@ class Driver:
             "full-disk": self._full_disk,
             "disk-error": self._disk_error,
             "rot": self._rot,
+            "damage": self._damage,
             "drift": self._drift,
             "jump": self._jump,
             "transfer": self._transfer,
@@ -259,21 +259,30 @@ class Driver:
     def _rot(self, fault: Fault) -> None:
         """Flip a bit of a member that is down: in the log well before its end, or in the newest snapshot."""
         member = self._member(fault)
-        if member.running is not None or not self._survives(without=member.number):
-            return
-        folder = LOG if fault.words[1] == "wal" else SNAPSHOTS
-        suffix = ".wal" if fault.words[1] == "wal" else ".snap"
-        names = [name for name in member.disk.names if name.startswith(folder) and name.endswith(suffix)]
-        contents = [(name, len(bytes(member.disk.content(name)).rstrip(b"\0"))) for name in sorted(names)]
-        used = [(name, size) for name, size in contents if suffix == ".snap" or size >= MIN_ROTTEN_BYTES]
-        if not used:
-            return
-        name, size = used[-1]
-        place = self._world.random.randrange(size // 2 if suffix == ".wal" else size)
-        member.disk.content(name)[place] ^= 1 << self._world.random.randrange(8)
-        member.disk.settle()
-        member.rotten = True
-        self._world.note(f"rot {name} {place}")
+        if member.running is None and self._may_damage(member):
+            self._damaged(member, "rot", rot(member.disk, fault.words[1], self._world.random))
+
+    def _damage(self, fault: Fault) -> None:
+        """Damage a file of a member that is down, or the snapshot that one that is up may send to others."""
+        member = self._member(fault)
+        where, way = fault.words[1:]
+        only = ""
+        if member.running is not None:
+            if where == "wal" or member.node is None or (snapshot := member.node.status().snapshot) is None:
+                return
+            only = f"{SNAPSHOTS}/{snapshot_name(snapshot)}"
+        if self._may_damage(member):
+            hit = damage(member.disk, where, way, self._world.random, only)
+            self._damaged(member, "damage", hit)
+
+    def _may_damage(self, member: Member) -> bool:
+        """Whether a scenario that most members have to survive allows it."""
+        return self._world.scenario.beyond_repair or self._survives(without=member.number)
+
+    def _damaged(self, member: Member, kind: str, hit: str) -> None:
+        if hit:
+            member.rotten = True
+            self._world.note(f"{kind} {hit}")
 
     # ---------------------------------------------------------------- clocks
 

@@ -18,7 +18,7 @@ from raftkv.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftkv.sim.members import Member
+from raftkv.sim.members import LEFT_TO_ROT, Member
 from raftkv.sim.scenario import member_number
 from raftkv.sim.world import World
 from raftkv.trace import (
@@ -51,6 +51,10 @@ MARKS: dict[str, str] = {
     "snapshot given up": "a snapshot could not be taken, or not be brought, and was tried again",
     "crash during an install": "a member went down while it fetched a snapshot",
     "fallback to an older snapshot": "the newest snapshot was damaged, and an older one took its place",
+    "damaged disk refused": "a member found damage on its disk and refused to go on",
+    "damaged disk survived": "a member whose disk had been damaged was up at the end",
+    "damaged snapshot made anew": "a member that had sent a snapshot found it damaged, and made another",
+    "too few sound disks": "damage beyond repair left too few members to serve, and nobody was wrong",
     "torn tail cut": "a member cut an unfinished batch off its log when it started",
     "unsynced bytes at stake": "a member went down with bytes written and not synced",
     "segment released": "a member removed a segment of its log that no snapshot needs",
@@ -108,6 +112,17 @@ class Coverage:
         """Look at what a member did to its disk."""
         if any(step.startswith("remove ") and step.endswith(".wal") for step in member.disk.steps):
             self._hit("segment released")
+
+    def look_back(self, member: Member) -> None:
+        """See at the end what became of a member whose disk was damaged."""
+        if member.rotten and member.node is not None:
+            self._hit("damaged disk survived")
+        elif member.rotten and member.gone not in ("", LEFT_TO_ROT):
+            self._hit("damaged disk refused")
+
+    def nobody_serves(self) -> None:
+        """Note that the members that can start are no majority."""
+        self._hit("too few sound disks")
 
     def _hit(self, mark: str) -> None:
         assert mark in MARKS, f"{mark!r} has no sentence"
@@ -177,8 +192,10 @@ class Coverage:
 
     def _damaged(self, name: str, event: Event) -> None:
         assert isinstance(event, SnapshotDamaged), f"{event} is dispatched wrongly"
-        if event.fallback_index:
+        if event.fallback_index > 0:
             self._hit("fallback to an older snapshot")
+        elif event.fallback_index < 0:
+            self._hit("damaged snapshot made anew")
 
     def _arrived(self, message: Message) -> None:
         """See whether a vote came from a member whose earlier Writes still wait for room."""

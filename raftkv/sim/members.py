@@ -27,6 +27,9 @@ CLUSTER_ID = 0x51
 SEGMENT_BYTES = 16 << 10
 """Small, so that a run fills some and releases some."""
 
+LEFT_TO_ROT = "left to rot"
+"""Why a member is gone that was not healed."""
+
 LOG = "data/wal"
 SNAPSHOTS = "data/snap"
 

@@ -206,7 +206,8 @@ class Picture(Watcher):
 
     def healed(self, now: float, core: list[str]) -> None:
         """See ``Watcher``."""
-        self._add(now, "", f"{' '.join(core)} are healed for good", weight=2)
+        text = f"{' '.join(core)} are healed for good" if core else "nobody can be healed"
+        self._add(now, "", text, weight=2)
         for span in self._spans:
             span["end"] = min(span["end"], _rounded(now))
 
@@ -279,12 +280,14 @@ class Picture(Watcher):
 
 def _facts(scenario: Scenario, result: Result) -> list[list[str]]:
     options = " ".join(f"{name}={value}" for name, value in sorted(scenario.options.items()))
+    note = [["note", result.note]] if result.note else []
     return [
         ["members", str(scenario.nodes)],
         ["simulated", f"{result.simulated:.3f} s"],
         ["requests", f"{result.operations}, {result.completed} answered"],
         ["options", options or "none"],
         ["digest", result.digest],
+        *note,
     ]
 
 

@@ -7,22 +7,20 @@ the core has to elect, agree and serve within a bound: what works only when ever
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from raftkv.errors import RaftKvError
 from raftkv.raft import Role, make_core
-from raftkv.raft.quorum import is_majority
-from raftkv.sim import checks
+from raftkv.sim import checks, healing
 from raftkv.sim.claims import Claims
 from raftkv.sim.disk import SimDisk
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import Deadlock, Livelock, SimLoop, bury
 from raftkv.sim.marks import Coverage
 from raftkv.sim.members import CoreFactory, Member
-from raftkv.sim.network import CALM
 from raftkv.sim.scenario import SAFETY_END, Operation, Scenario, member_number
 from raftkv.sim.watch import NOBODY, Watcher
 from raftkv.sim.world import Broken, Told, World
@@ -45,12 +43,14 @@ MAX_SET_ASIDE = 150_000
 class Result:
     """What came of a run. ``check``: the first check that failed, "" = none; ``detail``: what it saw.
 
-    ``failed_at``: when it failed; all times in seconds on the simulated clock, but for ``seconds``.
+    ``note``: what else there is to know of it, "" = nothing. ``failed_at``: when it failed; all times in
+    seconds on the simulated clock, but for ``seconds``.
     """
 
     seed: int
     check: str = ""
     detail: str = ""
+    note: str = ""
     failed_at: float = 0.0
     digest: str = ""
     seconds: float = 0.0
@@ -143,8 +143,10 @@ class _Run:
         try:
             await self._safety_phase()
             self._stop_if_broken()
-            self._heal()
-            await self._liveness_phase()
+            if await self._heal():
+                await self._liveness_phase()
+            else:
+                await self._refusal_phase()
             self._stop_if_broken()
             self._final_checks()
         except Broken as broken:
@@ -198,57 +200,30 @@ class _Run:
 
     # ---------------------------------------------------------------- healing
 
-    def _heal(self) -> None:
-        """Heal a core that can go on, and end all others for good."""
+    async def _heal(self) -> bool:
+        """Heal a core that can go on, and end all others for good; False: too few members can be healed."""
         world = self.world
         world.note("heal")
         self.driver.healed_at = self.loop.now
-        self._healed = self._choose_core()
+        if self.scenario.beyond_repair:
+            await healing.start_whoever_can(world)
+            self._stop_if_broken()
+        self._healed = healing.choose_core(world, self.scenario)
+        goes_on = healing.can_go_on(world, self.scenario, self._healed)
         world.watcher.healed(self.loop.now, [member.name for member in self._healed])
-        world.network.mend_all()
-        world.network.conditions = CALM
-        for member in world.members.values():
-            if member not in self._healed:
-                if member.running is not None and member.number in self.world.removed():
-                    continue  # nobody has switched it off, and it must not disturb
-                world.crash(member, "all")
-                member.gone = member.gone or "left to rot"
-                continue
-            member.slowness = 1.0
-            member.disk.heal()
-            if member.running is not None and member.running.incarnation.paused:
-                self.loop.resume(member.running.incarnation)
-                world.watcher.resumed(self.loop.now, member.name)
-            world.start(member)
+        healing.heal(world, self._healed)
+        return goes_on
 
-    def _choose_core(self) -> list[Member]:
-        """Return the members the scenario names, and as many more voters as a majority needs."""
-        voters = self.world.voters()
-        wanted = self.scenario.heal.core if self.scenario.heal is not None else self.scenario.members
-        members = self.world.members.values()
-        alive = [member for member in members if not (member.gone or (member.rotten and not member.running))]
-        chosen = [member for member in alive if member.name in wanted and member.number in voters]
-        for member in alive:
-            if (short := self._lacks_majority(chosen)) is None:
-                break
-            if member.number in short and member not in chosen:
-                chosen.append(member)
-        for member in alive:  # their logs may know of changes of their own
-            short = self._lacks_majority(chosen)
-            if short is not None and member.number in short and member not in chosen:
-                chosen.append(member)
-        if not is_majority(voters, [one.number for one in chosen]):
-            raise Broken("liveness of members", f"no majority of {voters} can be started: {self._gone()}")
-        return chosen
-
-    def _lacks_majority(self, chosen: list[Member]) -> tuple[int, ...] | None:
-        """Return voters that decide, by the log of one of the chosen, and of whom too few are chosen."""
-        numbers = [member.number for member in chosen]
-        electorates = self.world.electorates(numbers)
-        return next((voters for voters in electorates if not is_majority(voters, numbers)), None)
-
-    def _gone(self) -> str:
-        return ", ".join(f"{m.name}: {m.gone}" for m in self.world.members.values() if m.gone)
+    async def _refusal_phase(self) -> None:
+        """Let those that are up be asked, though they are too few: no answer is right, a wrong one is not."""
+        self.coverage.nobody_serves()
+        self.result.note = f"too few disks are sound to serve: {healing.gone(self.world)}"
+        self.driver.serving = list  # what clients still have to ask would take their patience each time
+        await self._in_time("clients", asyncio.gather(*self._tasks))
+        for member in self._healed:
+            for client, words in self._last_requests(member.number):
+                await self._ask(client, member, words)
+        self._stop_if_broken()
 
     # ---------------------------------------------------------------- liveness
 
@@ -296,15 +271,20 @@ class _Run:
 
         A request may still be lost or end with an unknown outcome, when a snapshot stands for its entry, say.
         """
-        keys = sorted({word for one in self.scenario.operations for word in one.words if word[0] == "k"})
         for number, member in enumerate(self.core):
-            for client, words in ((901, ("put", "probe", f"p{number}")), (902, ("scan", *keys, "probe"))):
-                name = f"c{client}"
-                session = self.driver.sessions.get(name) or self.driver.new_session(name)
-                operation = Operation(self.loop.now, name, member.name, words)
-                while not await self.driver.request(session, operation):
+            for client, words in self._last_requests(number):
+                while not await self._ask(client, member, words):
                     self._stop_if_broken()
                     await asyncio.sleep(POLL_SECONDS)
+
+    def _last_requests(self, number: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+        keys = sorted({word for one in self.scenario.operations for word in one.words if word[0] == "k"})
+        yield "c901", ("put", "probe", f"p{number}")
+        yield "c902", ("scan", *keys, "probe")
+
+    async def _ask(self, client: str, member: Member, words: tuple[str, ...]) -> bool:
+        session = self.driver.sessions.get(client) or self.driver.new_session(client)
+        return await self.driver.request(session, Operation(self.loop.now, client, member.name, words))
 
     def _agrees(self) -> bool:
         """Whether one member leads and all of the core follow it."""
@@ -342,15 +322,27 @@ class _Run:
         replay = checks.Replay(ledger.committed, ledger.configuration_at)
         self._timed("replay", lambda: replay.run(self.snapshots.taken))
         past = [one for session in self.driver.sessions.values() for one in session.past]
-        nodes = {member.name: member.node for member in self.core if member.node is not None}
+        nodes = {member.name: member.node for member in self._last_up() if member.node is not None}
         count = int(self.scenario.options.get("snapshot-count", "100000"))
         self._demand("linearizability", lambda: checks.linearizability(history, replay))
         self._demand("durability", lambda: checks.durability(history, replay))
         self._demand("past reads", lambda: checks.past_reads(past, replay))
         self._demand("snapshot content", lambda: self.snapshots.compare(replay.snapshots))
-        self._demand("equal content", lambda: checks.equal_content(nodes, replay))
-        for node in nodes.values():
+        for name, node in nodes.items():
+            known = self._replay_to(node.applied_index) if self.result.note else replay
+            self._demand("equal content", partial(checks.equal_content, {name: node}, known))
             self._demand("bounds", partial(checks.bounded, node, count))
+
+    def _last_up(self) -> list[Member]:
+        """Return whose content has to be right: the core, or all that are up where they are too few."""
+        return self._healed if self.result.note else self.core
+
+    def _replay_to(self, index: int) -> checks.Replay:
+        """Return the content at ``index``: where nobody leads, each member is as far as it was."""
+        ledger = self.world.observer.ledger
+        replay = checks.Replay(ledger.committed[:index], ledger.configuration_at)
+        self._timed("replay", replay.run)
+        return replay
 
     def _timed(self, name: str, work: Callable[[], T]) -> T:
         begun = time.perf_counter()
@@ -369,6 +361,7 @@ class _Run:
         history = [one for session in self.driver.sessions.values() for one in session.history]
         for member in self.world.members.values():
             self.coverage.look_at_disk(member)
+            self.coverage.look_back(member)
         result = self.result
         result.operations = len(history)
         result.completed = sum(one.returned is not None for one in history)

@@ -8,12 +8,16 @@
     option lease-reads true
     network 1ms..30ms loss 2% duplicate 1% reorder
     disk 0.5ms..4ms
+    beyond repair
     at 3.2 crash n1 sectors
     at 4.1 start n1
     at 5 cut n1>n2 n2>n1 for 2.5
     at 5.25 c1 via n2 put k1 v17
     at 5.5 c2 via n1 get k1
     heal at 24 with n1 n2 n3
+
+``beyond repair`` lets disks be damaged on any number of members: where too few of them can start, nobody has
+to serve; whoever serves must still not be wrong. Without the line a majority always keeps a whole disk.
 
 A line ``at TIME WHAT...`` is a fault, or an operation of a client when it begins with one. Times are
 seconds on the simulated clock, durations too. The seed feeds the draws that are left (election time-outs,
@@ -85,6 +89,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     operations: tuple[Operation, ...] = ()
     heal: Heal | None = None
+    beyond_repair: bool = False
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -121,6 +126,8 @@ def format_scenario(scenario: Scenario) -> str:
         lines.append(_format_network(scenario.network))
     if scenario.disk != FAST:
         lines.append(f"disk {_milliseconds(*scenario.disk)}")
+    if scenario.beyond_repair:
+        lines.append("beyond repair")
     timed: list[Fault | Operation] = [*scenario.faults, *scenario.operations]
     lines += [_format_timed(one) for one in sorted(timed, key=lambda one: one.at)]
     if scenario.heal is not None:
@@ -188,8 +195,17 @@ def _take_line(scenario: Scenario, words: list[str]) -> Scenario:
             return replace(scenario, network=conditions_in([bounds, *rest]))
         case ["disk", bounds]:
             return replace(scenario, disk=DiskSpeed(*_parse_milliseconds(bounds)))
+        case ["beyond", "repair"]:
+            return replace(scenario, beyond_repair=True)
         case ["heal", "at", at, "with", *core]:
             return replace(scenario, heal=Heal(float(at), tuple(core)))
+        case ["at", *_]:
+            return _take_timed(scenario, words)
+    raise ConfigError("no such line")
+
+
+def _take_timed(scenario: Scenario, words: list[str]) -> Scenario:
+    match words:
         case ["at", at, client, "via", via, *what] if _CLIENT.fullmatch(client) and what:
             member_number(via)
             operation = Operation(float(at), client, via, tuple(what))

@@ -199,6 +199,7 @@ class _Search:
         """Let the network, the disks and the options be as they are without being told."""
         best = self.best
         self._try(replace(best, network=CALM, disk=FAST, options={}), FRESH_SEEDS)
+        self._try(replace(self.best, beyond_repair=False))
         self._try(replace(self.best, network=CALM), FRESH_SEEDS)
         network = self.best.network
         self._try(replace(self.best, network=replace(network, reordering=False)))

@@ -49,6 +49,9 @@ _NUMBER = Struct("<BBHIQ")
 _U64 = Struct("<Q")
 _REF = Struct("<QQQ32sIII")  # index, term, size, checksum, how many voters, learners, removed
 
+MIN_SEGMENT_HEADER_BYTES = _PRELUDE.size + _SEGMENT.size
+"""Of a member without a name."""
+
 BATCH_HEADER_BYTES = _CHECKED_FROM + _BATCH_CHECKED.size
 MAX_PAYLOAD_BYTES = 0xFFFF_FFFF
 
@@ -178,7 +181,7 @@ def decode_segment_header(data: bytes) -> tuple[SegmentHeader, int]:
     if version > FORMAT_VERSION:
         msg = f"the log has format version {version}; this raftkv reads up to version {FORMAT_VERSION}"
         raise FormatTooNew(msg)
-    if version < 1 or length < _PRELUDE.size + _SEGMENT.size:
+    if version < 1 or length < MIN_SEGMENT_HEADER_BYTES:
         raise BadFrame("the segment header makes no sense")
     return _segment_fields(data, length), length
 

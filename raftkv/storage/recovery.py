@@ -28,6 +28,7 @@ from raftkv.storage.disk import ZEROS, Disk
 from raftkv.storage.records import (
     BATCH_HEADER_BYTES,
     MARKER_BYTES,
+    MIN_SEGMENT_HEADER_BYTES,
     BadFrame,
     Batch,
     BatchHeader,
@@ -193,8 +194,8 @@ async def _read_image(segment: Segment) -> _Image:
 async def _take_segment(log: RecoveredLog, segment: Segment, image: _Image) -> None:
     """Add the next segment to ``log``."""
     if image.used_end == 0 and segment.sequence > 1:
-        if segment.size == 0:
-            raise StorageCorrupt(segment.path, 0, "the file is empty")
+        if segment.size < MIN_SEGMENT_HEADER_BYTES:  # an unused one has its full size
+            raise StorageCorrupt(segment.path, segment.size, "the file ends where its header should be")
         if log.current is None:  # one without content is never the first
             raise _missing(segment.path.rpartition("/")[0], segment.sequence - 1)
         log.unused.append(segment)

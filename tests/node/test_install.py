@@ -243,6 +243,25 @@ async def test_a_file_that_is_damaged_at_the_leader_gives_way_to_a_new_snapshot(
         assert path.with_name(path.name + ".damaged").exists()
 
 
+@pytest.mark.parametrize("left", [None, 0, CHUNK, CHUNK + 1])
+async def test_a_file_that_is_gone_or_cut_short_at_the_leader_gives_way_to_a_new_snapshot(
+    tmp_path: Path, left: int | None
+) -> None:
+    """A leader that goes on offering what it can't send would leave the follower behind for ever."""
+    async with cluster_of(tmp_path) as cluster:
+        leader, follower = await leave_behind(cluster)
+        path = tmp_path / f"n{leader}" / "snap" / snapshot_names(cluster, leader)[-1]
+        if left is None:
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:left])
+        await cluster.start(follower)
+        await assert_equal(cluster)
+        assert len(installed(cluster, follower)) == 1 and failed(cluster, follower)
+        (told,) = [e for e in cluster.running[leader].events if isinstance(e, DamageFound)]
+        assert (told.path, told.fallback_index) == (str(path), -1)
+
+
 async def test_an_arriving_file_goes_when_the_log_catches_up_without_it(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as cluster:
         _, follower = await leave_behind(cluster)

@@ -118,6 +118,18 @@ def record(path: Path) -> None:
             core.ready()
 
 
+def test_a_run_in_which_nobody_could_serve_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage = [f"at 2 kill n{number}\nat 2.1 damage n{number} wal gone" for number in (1, 2)]
+    script = tmp_path / "lost.txt"
+    script.write_text("\n".join(("# raftkv scenario 1", "beyond repair", *damage, "heal at 3 with n1 n2 n3")))
+    assert main(["sim", "replay", str(script)]) == 0
+    assert re.search(r"^  too few disks are sound to serve: n1: .*, n2: ", capsys.readouterr().out, re.M)
+    assert main(["sim", "replay", str(script), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["note"].startswith("too few disks")
+
+
 def test_a_record_of_a_live_core_is_replayed_bit_for_bit(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

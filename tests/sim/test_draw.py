@@ -7,6 +7,7 @@ from statistics import mean
 import pytest
 
 from raftkv.errors import ConfigError
+from raftkv.sim.damage import WAYS
 from raftkv.sim.draw import DEFAULT_KINDS, draw_scenario, profile_named
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import SimLoop
@@ -14,6 +15,7 @@ from raftkv.sim.scenario import SAFETY_END, Scenario, format_scenario, parse_sce
 from raftkv.sim.world import World
 
 DEFAULT = profile_named("default")
+BEYOND = profile_named("beyond")
 SCENARIOS = [draw_scenario(seed, DEFAULT, nodes) for seed in range(150) for nodes in (3, 5)]
 
 
@@ -67,6 +69,24 @@ def test_what_rots_is_always_the_same_minority() -> None:
     for scenario in SCENARIOS:
         rotten = {fault.words[0] for fault in scenario.faults if fault.kind == "rot"}
         assert len(rotten) <= (scenario.nodes - 1) // 2
+
+
+def test_beyond_damages_any_number_of_disks_in_every_way_and_says_so() -> None:
+    """On top of a share of the usual faults, which are drawn as ever."""
+    scenarios = [draw_scenario(seed, BEYOND, nodes) for seed in range(60) for nodes in (3, 5)]
+    damages = [[fault for fault in one.faults if fault.kind == "damage"] for one in scenarios]
+    most = Counter(
+        (len({fault.words[0] for fault in found}), one.nodes)
+        for found, one in zip(damages, scenarios, strict=True)
+    )
+    assert {(1, 3), (2, 3), (3, 3), (2, 5), (5, 5)} <= most.keys() and min(map(len, damages)) > 0
+    ways = {fault.words[1:] for found in damages for fault in found}
+    assert ways == {(where, way) for where in ("wal", "snapshot") for way in WAYS}
+    usual = {fault.kind for one in scenarios for fault in one.faults} - {"damage", "crash", "kill", "start"}
+    assert len(usual) > 10 and "rot" not in usual
+    for scenario in scenarios:
+        assert scenario.beyond_repair and parse_scenario(format_scenario(scenario)) == scenario
+    assert not any(scenario.beyond_repair for scenario in SCENARIOS)
 
 
 def test_who_is_healed_is_a_majority() -> None:

@@ -8,7 +8,7 @@ import pytest
 from raftkv.checkers.history import Outcome
 from raftkv.errors import ConfigError
 from raftkv.sim.network import CALM, Conditions
-from raftkv.sim.scenario import Fault
+from raftkv.sim.scenario import Fault, Scenario
 from tests.sim.stage import Stage
 
 
@@ -172,6 +172,43 @@ def test_rot_flips_a_bit_of_a_member_that_is_down_and_never_of_a_majority(stage:
         if old != new
     ]
     assert flipped == [1] and stage.member(one).rotten and not stage.member(other).rotten
+
+
+def disk_of(stage: Stage, number: int) -> dict[str, bytes]:
+    return {name: bytes(inode.live) for name, inode in stage.member(number).disk.names.items()}
+
+
+def test_damage_hits_a_member_that_is_down_and_spares_a_majority(stage: Stage) -> None:
+    before = disk_of(stage, 1)
+    stage.play("damage n1 wal gone")
+    assert not stage.member(1).rotten and disk_of(stage, 1).keys() == before.keys(), "it is up"
+    stage.play("crash n1 all", "damage n1 wal gone", "crash n2 all", "damage n2 wal gone")
+    assert [stage.member(number).rotten for number in (1, 2, 3)] == [True, False, False]
+    assert len(disk_of(stage, 1)) < len(before)
+    stage.play("start n1")
+    stage.wait_for(lambda: stage.member(1).gone)
+    assert "the segment is missing" in stage.member(1).gone and stage.world.broken == []
+
+
+def test_damage_beyond_repair_spares_nobody() -> None:
+    stage = Stage(Scenario(beyond_repair=True))
+    stage.leader()
+    for number in (1, 2, 3):
+        stage.play(f"crash n{number} all", f"damage n{number} wal cut")
+    assert all(stage.member(number).rotten for number in (1, 2, 3))
+    stage.play("rot n1 snapshot")
+    stage.close()
+
+
+def test_of_a_member_that_is_up_only_a_snapshot_is_damaged_that_counts(stage: Stage) -> None:
+    stage.play("damage n1 snapshot flip", "c1 via n1 put k v", "snapshot n1")
+    assert not stage.member(1).rotten, "it has none yet"
+    stage.run(1)
+    before = disk_of(stage, 1)
+    stage.play("damage n1 snapshot flip")
+    after = disk_of(stage, 1)
+    assert stage.member(1).rotten and stage.member(1).running is not None
+    assert [name.rpartition(".")[2] for name in before if before[name] != after[name]] == ["snap"]
 
 
 def test_a_clock_drifts_and_jumps_and_keeps_it_over_a_restart(stage: Stage) -> None:

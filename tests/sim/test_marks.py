@@ -21,7 +21,7 @@ from raftkv.raft.messages import (
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.marks import MARKS, Coverage
-from raftkv.sim.members import Running
+from raftkv.sim.members import LEFT_TO_ROT, Running
 from raftkv.sim.scenario import Fault, Scenario
 from raftkv.sim.world import World
 from raftkv.trace import (
@@ -143,6 +143,7 @@ def event(name: str, one: Event) -> Callable[[Scene], None]:
         ),
         (event("n1", SnapshotFailed(5, "no room")), ["snapshot given up"]),
         (event("n1", SnapshotDamaged("x", "checksum", 5)), ["fallback to an older snapshot"]),
+        (event("n1", SnapshotDamaged("x", "checksum", -1)), ["damaged snapshot made anew"]),
         (event("n1", TornTailCut("x", 1, 2)), ["torn tail cut"]),
         (handed_over_in_a_partition, ["leader transfer during partition"]),
         (crashed_while_fetching, ["crash during an install"]),
@@ -230,6 +231,22 @@ def test_a_vote_that_the_core_does_not_know_to_be_saved_went_ahead(
     scene.world.observer.ledger.members[1].hard_state = HardState(2, 0)
     for listener in scene.world.network.on_arrival:
         listener(RequestVoteReply(1, 2, 3, True))
+    assert scene.hit == marks
+
+
+@pytest.mark.parametrize(
+    ("rotten", "gone", "marks"),
+    [
+        (True, "damaged at offset 3", ["damaged disk refused"]),
+        (True, LEFT_TO_ROT, []),
+        (True, "", []),
+        (False, "removed", []),
+    ],
+)
+def test_what_became_of_a_damaged_disk(scene: Scene, rotten: bool, gone: str, marks: list[str]) -> None:
+    member = scene.world.members[1]
+    member.running, member.rotten, member.gone = None, rotten, gone
+    scene.coverage.look_back(member)
     assert scene.hit == marks
 
 

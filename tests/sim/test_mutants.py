@@ -9,10 +9,12 @@ from raftkv.cli.main import main
 from raftkv.errors import ConfigError
 from raftkv.raft.core import Raft
 from raftkv.raft.quorum import majority
+from raftkv.sim.draw import draw_scenario, profile_named
 from raftkv.sim.mutants import report
 from raftkv.sim.mutants.catalogue import BLIND, BY_ID, CATALOGUE, mutant_named
 from raftkv.sim.mutants.hunt import Found, Hunt, Search, search
 from raftkv.sim.mutants.mutant import Mutant, Patch, installed
+from raftkv.sim.run import run_scenario
 
 QUICK = ("E2", "E11", "L9", "L10", "L11", "K1")
 """Mutants that the first few seeds find within seconds."""
@@ -42,6 +44,15 @@ def test_the_default_campaign_finds_it_soon(name: str) -> None:
     found = search(Search(name, 0, 4, 60.0))
     assert found.check, f"{name} was not found in {found.seeds} seeds"
     assert found.is_right, f"{name} was found by {found.check}: {found.detail}"
+
+
+@pytest.mark.parametrize("name", ["W1", "W2"])
+def test_beyond_repair_it_is_found_as_what_it_is_wrong_data(name: str) -> None:
+    with installed(mutant_named(name)):
+        results = (run_scenario(draw_scenario(seed, profile_named("beyond"))) for seed in range(11, 40))
+        found = next(result for result in results if not result.passed)
+    # A sound member that refuses its own log was sent what nobody ever wrote.
+    assert found.check in ("rule committed_is_the_same", "rule restart_recovers", "refused start")
 
 
 def test_a_search_is_the_same_each_time() -> None:

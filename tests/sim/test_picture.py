@@ -70,6 +70,15 @@ def test_two_pictures_of_one_scenario_are_equal(document: dict[str, Any]) -> Non
 # ---------------------------------------------------------------- the scripted scenario
 
 
+def test_a_run_in_which_nobody_could_serve_says_so_in_its_picture() -> None:
+    lines = [f"at 2 kill n{number}\nat 2.1 damage n{number} wal gone" for number in (1, 2, 3)]
+    text = "\n".join(("# raftkv scenario 1", "beyond repair", *lines, "heal at 3 with n1 n2 n3"))
+    result, document = draw(parse_scenario(text))
+    assert result.passed and ["note", result.note] in document["facts"]
+    texts = [one["text"] for one in document["steps"]]
+    assert "damage n1 wal gone" in texts and "nobody can be healed" in texts
+
+
 def test_faults_are_at_their_times(document: dict[str, Any]) -> None:
     faults = ("power", "starts", "cut", "stands", "goes", "slow-disk", "n1 n2 n3")
     steps = [one for one in document["steps"] if one["t"] > 3 and one["text"].startswith(faults)]

@@ -48,6 +48,7 @@ SCENARIOS = st.builds(
         lambda found: tuple(sorted(found, key=lambda one: one.at))
     ),
     heal=st.one_of(st.none(), st.builds(Heal, TIMES, st.lists(MEMBERS, min_size=1).map(tuple))),
+    beyond_repair=st.booleans(),
 )
 
 
@@ -65,6 +66,7 @@ def test_the_example_says_what_it_says() -> None:
 
         network 1ms..30ms loss 2% duplicate 1% reorder
         disk 0.5ms..4ms
+        beyond repair
         at 3.2 crash n1 sectors
         at 5 cut n1>n2 n2>n1 for 2.5
         at 5.25 c1 via n2 put k1 v17
@@ -79,6 +81,7 @@ def test_the_example_says_what_it_says() -> None:
         (Fault(3.2, "crash", ("n1", "sectors")), Fault(5.0, "cut", ("n1>n2", "n2>n1"), 2.5)),
         (Operation(5.25, "c1", "n2", ("put", "k1", "v17")),),
         Heal(24.0, ("n1", "n2", "n3")),
+        beyond_repair=True,
     )
 
 
@@ -95,6 +98,7 @@ def test_the_example_says_what_it_says() -> None:
         ("at 1 c1 via m2 get k1", "'m2' is no member"),
         ("at 1 cut n1>n2 for long", "could not convert"),
         ("heal at 3", "no such line"),
+        ("beyond hope", "no such line"),
     ],
 )
 def test_a_line_that_makes_no_sense_is_named(line: str, says: str) -> None:

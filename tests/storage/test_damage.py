@@ -91,6 +91,16 @@ async def test_an_emptied_segment_is_refused(number: int) -> None:
         await reopen(disk, SMALL_SEGMENT)
 
 
+@pytest.mark.parametrize("size", [0, 1, 7, 85])
+async def test_a_segment_that_ends_where_its_header_should_be_is_refused_though_all_zero(size: int) -> None:
+    """It can't be an unused one: these have their full size from the beginning."""
+    log = await killed_log()
+    disk = log.disk.power_loss(Outcome.ALL)
+    disk.content(log.last_path)[:] = bytes(size)
+    with pytest.raises(StorageCorrupt, match=f"offset {size}: the file ends where its header should be"):
+        await reopen(disk, SMALL_SEGMENT)
+
+
 @pytest.mark.parametrize("number", [4, 5])
 async def test_after_a_release_a_missing_segment_is_refused_if_a_snapshot_does_not_stand_for_it(
     number: int,

@@ -169,7 +169,8 @@ MUTANTS = (
         "checksum not checked on read",
         w1_checksum_unread,
         Hardness.EASY,
-        (*STATE_MACHINE_SAFETY, *LOG_MATCHING, *LOST_WRITE, *SNAPSHOT),
+        # "refused start": of a sound member, to which the others sent what nobody ever wrote.
+        (*STATE_MACHINE_SAFETY, *LOG_MATCHING, *LOST_WRITE, *SNAPSHOT, "refused start"),
     ),
     Mutant(
         "W2",
