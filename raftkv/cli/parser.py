@@ -257,6 +257,12 @@ def _add_sim_mutants(actions: Any) -> None:
     mutants.add_argument(
         "--most", type=_positive, metavar="N", help="seeds a search (default: twice the goal of its class)"
     )
+    mutants.add_argument(
+        "--shrink",
+        default="60s",
+        metavar="T",
+        help="to shrink what was found first; 0s: don't (default: 60s)",
+    )
     mutants.add_argument("--read", metavar="FILE", help="hunt nothing, read JSON lines of hunts")
     mutants.add_argument("--table", metavar="FILE", help="with --read: write docs/mutants.md")
 

@@ -44,7 +44,8 @@ def run(verb: str, arguments: argparse.Namespace) -> int:
 def _mutants(arguments: argparse.Namespace) -> int:
     from raftkv.cli import sim_mutants
 
-    return sim_mutants.run(arguments, parse_seconds(arguments.time))
+    shrink = parse_seconds(arguments.shrink, "--shrink", none_too=True)
+    return sim_mutants.run(arguments, parse_seconds(arguments.time), shrink)
 
 
 # ---------------------------------------------------------------- sim run
@@ -237,13 +238,13 @@ def parse_seeds(text: str) -> tuple[int, int]:
     return begin, stop
 
 
-def parse_seconds(text: str) -> float:
-    """Return the seconds in ``60s``, ``5m``, ``1h`` or ``60``."""
+def parse_seconds(text: str, option: str = "--time", *, none_too: bool = False) -> float:
+    """Return the seconds in ``60s``, ``5m``, ``1h`` or ``60``; ``none_too``: 0 is a time as well."""
     number, unit = (text[:-1], UNITS[text[-1]]) if text[-1:] in UNITS else (text, 1)
     try:
         seconds = float(number) * unit
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
-        raise ConfigError(f"--time {text}: use a time as 60s, 5m or 1h")
+        seconds = -1.0
+    if not (0 < seconds < 1e9 or (none_too and seconds == 0)):
+        raise ConfigError(f"{option} {text}: use a time as 60s, 5m or 1h")
     return seconds

@@ -13,8 +13,11 @@ from raftkv.sim.mutants import hunt, report
 from raftkv.sim.mutants.catalogue import BLIND, CATALOGUE, mutant_named
 
 
-def run(arguments: argparse.Namespace, seconds: float) -> int:
-    """Hunt, or read what hunts came to; at most ``seconds`` for a mutant. 1 if one was not found."""
+def run(arguments: argparse.Namespace, seconds: float, shrink_seconds: float) -> int:
+    """Hunt, or read what hunts came to; at most ``seconds`` for a mutant. 1 if one was not found.
+
+    What the first search finds is shrunk for ``shrink_seconds``.
+    """
     if arguments.read is not None:
         return _write_table(arguments)
     if arguments.table is not None:
@@ -23,7 +26,14 @@ def run(arguments: argparse.Namespace, seconds: float) -> int:
     bases = hunt.BASE_SEEDS[: arguments.searches]
     missed = 0
     with local_executor(arguments.jobs) as executor, Progress(sys.stderr, len(names), None) as bar:
-        hunts = hunt.run(names, executor, bases=bases, most=arguments.most, seconds=seconds)
+        hunts = hunt.run(
+            names,
+            executor,
+            bases=bases,
+            most=arguments.most,
+            seconds=seconds,
+            shrink_seconds=shrink_seconds,
+        )
         for number, one in enumerate(hunts, start=1):
             missed += not one.is_found
             bar.clear()

@@ -471,6 +471,17 @@ def notice_is_true(step: Step, ledger: Ledger) -> str | None:
     return None
 
 
+@rule("§4.2.2", COMMIT | CONFIGURATION | ELECTED)
+def removed_leader_leaves(step: Step, ledger: Ledger) -> str | None:
+    """A leader that knows its own removal committed leads no more."""
+    after = step.after
+    if after.role is not Role.LEADER or after.node_id in after.configuration.voters:
+        return None
+    if after.configuration_index > after.commit_index:
+        return None
+    return f"leads term {after.term}, and entry {after.configuration_index}, committed, removed it"
+
+
 @rule("§3.10", LOG)
 def moving_leader_appends_nothing(step: Step, ledger: Ledger) -> str | None:
     """While leadership moves, the leader takes no new entries."""
@@ -556,6 +567,7 @@ RULES: tuple[Rule, ...] = (
     changes_one_member,
     change_waits_for_own_term,
     notice_is_true,
+    removed_leader_leaves,
     moving_leader_appends_nothing,
     snapshot_is_committed_prefix,
     snapshot_covers_the_gap,

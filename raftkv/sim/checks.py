@@ -8,6 +8,8 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
+from math import isinf
+from typing import NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.linearizability import check
@@ -18,7 +20,7 @@ from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.parts import pack_block
 from raftkv.mvcc.store_dump import CHANGES, VERSIONS
 from raftkv.node.node import Node
-from raftkv.raft import Configuration, Entry, EntryKind, Role, Snapshot, decode_configuration
+from raftkv.raft import Configuration, Entry, EntryKind, Snapshot, decode_configuration
 from raftkv.raft.invariants import Observer
 from raftkv.raft.ledger import Step
 from raftkv.raft.partial_log import PartialLog
@@ -105,15 +107,29 @@ class Replay:
                 self._values.setdefault(key.decode(), []).append((after, value.decode() if version else None))
 
 
-def linearizability(history: Sequence[Operation], replay: Replay) -> str | None:
+class Seen(NamedTuple):
+    """What contradicts, and when a client saw it, in seconds."""
+
+    text: str
+    at: float | None
+
+
+def linearizability(history: Sequence[Operation], replay: Replay) -> Seen | None:
     """Say why no order of the operations explains all answers and the committed log; None if one does."""
     verdict = check(settle(history, replay.writes), MvccKv(), max_steps=MAX_CHECK_STEPS)
     if verdict.validity is Validity.VALID:
         return None
-    return f"{verdict.validity.value}: {verdict}"
+    seen = max(map(_ended, verdict.refused), default=None)
+    return Seen(f"{verdict.validity.value}: {verdict}", seen)
 
 
-def durability(history: Sequence[Operation], replay: Replay) -> str | None:
+def _ended(operation: Operation) -> float:
+    """Return when an operation returned, or was called if it never did."""
+    ended = operation.returned
+    return operation.call if ended is None or isinf(ended) else ended
+
+
+def durability(history: Sequence[Operation], replay: Replay) -> Seen | None:
     """Say which acknowledged write is not in the committed log at the revision told; None if none."""
     for operation in history:
         if operation.outcome is not Outcome.OK:
@@ -121,7 +137,8 @@ def durability(history: Sequence[Operation], replay: Replay) -> str | None:
         revision = revision_of(operation)
         wrote = {(one[1], one[2]) for one in done_requests(operation) if one[0] == "put"}
         if wrote and not wrote <= replay.writes.get(revision or 0, set()):
-            return f"{operation.input} was acknowledged at revision {revision}, and is not there"
+            text = f"{operation.input} was acknowledged at revision {revision}, and is not there"
+            return Seen(text, operation.returned)
     return None
 
 
@@ -177,16 +194,6 @@ def _file_digest(path: str, content: bytes) -> bytes:
     decoder = SnapshotDecoder(path)
     blocks = decoder.feed(content)
     return snapshot_digest(decoder.meta, blocks)
-
-
-def leads_though_removed(node: Node) -> str | None:
-    """Say since when a member leads that knows its removal committed (thesis §4.2.2); None if it does not."""
-    status = node.status()
-    if status.role is not Role.LEADER or status.node_id in status.configuration.voters:
-        return None
-    if status.configuration_index > status.commit_index:
-        return None
-    return f"leads term {status.term}, and entry {status.configuration_index}, committed, removed it"
 
 
 def equal_content(nodes: dict[str, Node], replay: Replay) -> str | None:

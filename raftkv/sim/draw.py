@@ -342,8 +342,20 @@ class _Faults:
             yield Fault(_round(at + self._length(3)), "promote", (joiner,))
         elif what < 0.7:
             yield Fault(at, "remove", (joiner,))
-        else:
+        elif what < 0.8:
             yield Fault(at, "remove", (self._name(),))
+        elif what < 0.9:
+            yield Fault(at, "remove", ("leader",))
+        else:
+            yield from self._remove_the_unreachable(at)
+
+    def _remove_the_unreachable(self, at: float) -> Iterator[Fault]:
+        """Remove a member that is cut off, as operators do, and let it come back: nobody told it."""
+        member, length = self._name(), self._length(4)
+        others = [f"n{other}" for other in self._numbers if f"n{other}" != member]
+        links = [f"{member}>{other}" for other in others] + [f"{other}>{member}" for other in others]
+        yield Fault(at, "cut", tuple(links), length)
+        yield Fault(_round(at + 0.2 * length), "remove", (member,))
 
     def _snapshot(self, at: float) -> Iterator[Fault]:
         yield Fault(at, "snapshot", (self._name(),))

@@ -326,8 +326,11 @@ class Driver:
         self._change(ChangeKind.PROMOTE, member_number(fault.words[0]))
 
     def _remove(self, fault: Fault) -> None:
-        """Remove a member, unless what is left could not survive the members that are gone."""
-        self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
+        """Remove a member, or whoever leads, unless what is left could not survive who is gone."""
+        if fault.words[0] != "leader":
+            self._change(ChangeKind.REMOVE, member_number(fault.words[0]))
+        elif (leader := self._leader()) is not None:
+            self._change(ChangeKind.REMOVE, leader.number)
 
     def _survives(self, *voters: int, without: int = 0) -> bool:
         """Whether most of ``voters``, and of those there are, have a whole disk, ``without`` left out."""

@@ -81,6 +81,30 @@ def sooner(scenario: Scenario, begin: float, seconds: float) -> Scenario:
     )
 
 
+def last_seconds(scenario: Scenario, end: float, seconds: float, begin: float) -> Scenario:
+    """Keep what happens in the ``seconds`` before ``end``, as if it began at ``begin``.
+
+    A fault that began earlier and is not over begins with the rest. There may be a healing meanwhile.
+    """
+    start = end - seconds
+
+    def moved(at: float) -> float:
+        return round(at - start + begin, 3)
+
+    faults = []
+    for fault in scenario.faults:
+        if start <= fault.at < end:
+            faults.append(fault._replace(at=moved(fault.at)))
+        elif fault.at < start < fault.at + fault.seconds:
+            left = round(fault.at + fault.seconds - start, 3)
+            faults.append(fault._replace(at=begin, seconds=max(left, 0.001)))
+    kept = (one for one in scenario.operations if start <= one.at < end)
+    operations = tuple(one._replace(at=moved(one.at)) for one in kept)
+    heal = scenario.heal
+    moved_heal = heal._replace(at=moved(heal.at)) if heal is not None else None
+    return in_order(replace(scenario, faults=tuple(faults), operations=operations, heal=moved_heal))
+
+
 def rounded(scenario: Scenario, digits: int) -> Scenario:
     """Write all times and durations with so many digits behind the point."""
     heal = scenario.heal

@@ -186,9 +186,6 @@ class _Run:
     def _stop_if_broken(self) -> None:
         if self.world.broken:
             raise self.world.broken[0]
-        for member in self.world.members.values():
-            if member.node is not None and (found := checks.leads_though_removed(member.node)):
-                raise Broken("removed leader", f"{member.name} {found}")
         for owner, context in self.loop.failures:
             error = context.get("exception")
             if not isinstance(error, RaftKvError):
@@ -351,8 +348,11 @@ class _Run:
         spent[name] = spent.get(name, 0.0) + time.perf_counter() - begun
         return found
 
-    def _demand(self, check: str, work: Callable[[], str | None]) -> None:
-        if (found := self._timed(check, work)) is not None:
+    def _demand(self, check: str, work: Callable[[], checks.Seen | str | None]) -> None:
+        found = self._timed(check, work)
+        if isinstance(found, checks.Seen):
+            raise Broken(check, *found)
+        if found is not None:
             raise Broken(check, found)
 
     # ---------------------------------------------------------------- the end

@@ -41,6 +41,13 @@ GAPS_SECONDS = (0.5, 1.0, 2.0)
 """What to leave of a longer time without events; the next thing to try is its half."""
 
 
+LAST_SECONDS = (1.0, 2.0, 4.0, 8.0, 12.0)
+"""How much before a failure to try to keep alone, least first."""
+
+BEGIN = 1.0
+"""When what is kept then begins: somebody leads by that time."""
+
+
 class Limits(NamedTuple):
     """When to stop: after so many runs, or so many seconds of real time."""
 
@@ -131,6 +138,7 @@ class _Search:
     def to_the_end(self) -> None:
         """Try everything, until nothing helps any more. Raises LimitReached."""
         self._end_sooner()
+        self._begin_later()
         self._quieten()
         while True:
             before = format_scenario(self.best)
@@ -194,6 +202,14 @@ class _Search:
             if self._try(candidate):
                 break
         self._try(replace(self.best, heal=(self.best.heal or heal)._replace(core=self.best.members)))
+
+    def _begin_later(self) -> None:
+        """Leave out all but the last seconds before the failure: most of them have their cause nearby."""
+        best, end = self.best, edits.rounded_up(self.result.failed_at) + 0.1
+        for seconds in LAST_SECONDS:
+            if seconds < end and self._try(edits.last_seconds(best, end, seconds, BEGIN), FRESH_SEEDS):
+                self._end_sooner()
+                return
 
     def _quieten(self) -> None:
         """Let the network, the disks and the options be as they are without being told."""

@@ -223,6 +223,11 @@ BROKEN: list[tuple[str, Step, Setup]] = [
     ),
     ("notice_is_true", step(status(), status(), sent=(RemovedNotice(1, 3, 2),)), nothing),
     (
+        "removed_leader_leaves",
+        step(leader(), leader(commit_index=2, configuration=Configuration((2, 3)), configuration_index=2)),
+        nothing,
+    ),
+    (
         "moving_leader_appends_nothing",
         step(leader(transferee=2), leader(BOOT, SECOND, THIRD, transferee=2)),
         nothing,
@@ -293,6 +298,7 @@ RIGHT = [
     step(status(), status(), sent=(AppendEntriesReply(1, 2, 1, True, 9, 0, 0),)),
     step(status(), status(BOOT, SECOND, members(1, 2, 3, 4), configuration=FOUR)),
     step(leader(transferee=2), leader(transferee=2)),
+    step(leader(), leader(configuration=Configuration(VOTERS), commit_index=2)),
 ]
 
 

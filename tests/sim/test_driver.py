@@ -244,6 +244,12 @@ def test_a_member_joins_is_promoted_and_removed(stage: Stage) -> None:
     stage.wait_for(lambda: stage.world.voters() == (1, 2, 3))
 
 
+def test_the_leader_is_removed_whoever_it_is(stage: Stage) -> None:
+    leader = stage.leader()
+    stage.play("remove leader")
+    stage.wait_for(lambda: leader not in stage.world.voters() and stage.leaders() not in ([], [leader]))
+
+
 def test_nobody_is_removed_who_is_needed_in_place_of_the_rotten(stage: Stage) -> None:
     stage.member(1).rotten = True
     stage.play("remove n2")

@@ -72,7 +72,24 @@ def test_requests_share_one_key_and_get_short_values() -> None:
 
 def test_a_time_keeps_the_digits_it_needs() -> None:
     shrunk = shrink(large(), failing(lambda one: any(7.1 < fault.at < 7.2 for fault in one.faults)))
-    assert edits.times_of(shrunk.scenario) == [7.12]
+    [at] = edits.times_of(shrunk.scenario)
+    assert 7.1 < at < 7.2 and round(at, 2) == at
+
+
+def test_the_last_seconds_begin_anew_and_what_lasts_into_them_stays() -> None:
+    cut, over = (Fault(at, "cut", ("n1>n2",), 5.0) for at in (6.0, 3.0))
+    asked = tuple(Operation(at, "c1", "n1", ("get", "k1")) for at in (8.0, 9.5, 12.0))
+    scenario = Scenario(faults=(over, cut), operations=asked, heal=Heal(11, ("n1", "n2")))
+    last = edits.last_seconds(scenario, 11.0, 2.0, 1.0)
+    assert last.faults == (Fault(1.0, "cut", ("n1>n2",), 2.0),)
+    assert [one.at for one in last.operations] == [1.5]
+    assert last.heal == Heal(3.0, ("n1", "n2"))
+
+
+def test_a_cause_near_the_failure_is_found_without_what_was_before() -> None:
+    """The number of runs does not depend on how much happened before."""
+    shrunk = shrink(large(), failing(lambda one: bool(one.operations)))
+    assert len(shrunk.scenario.operations) == 1 and shrunk.runs < 100
 
 
 def test_a_cut_keeps_the_links_it_needs() -> None:

@@ -48,6 +48,7 @@ MEMBERSHIP = _rules(
     "changes_one_member",
     "change_waits_for_own_term",
     "notice_is_true",
+    "removed_leader_leaves",
     "moving_leader_appends_nothing",
 )
 SNAPSHOT = (

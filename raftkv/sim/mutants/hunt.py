@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import NamedTuple
 
@@ -11,29 +11,38 @@ from raftkv.sim.draw import draw_scenario, profile_named
 from raftkv.sim.mutants.catalogue import mutant_named
 from raftkv.sim.mutants.mutant import installed
 from raftkv.sim.run import run_scenario
+from raftkv.sim.scenario import Scenario, format_scenario
+from raftkv.sim.shrink import Limits, shrink
 
 BASE_SEEDS = (0, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 """Where the searches for one mutant begin."""
 
+
+MOST_SHRINK_RUNS = 5000
 
 NODES = (3, 3, 3, 5)
 """How many members the seeds of a search have, by turns."""
 
 
 class Search(NamedTuple):
-    """One search: which mutant, from which seed on, how many seeds and seconds at most."""
+    """One search: which mutant, from which seed on, how many seeds and seconds at most.
+
+    ``shrink``: seconds to make what failed shorter, 0 = leave it.
+    """
 
     mutant: str
     first: int
     most: int
     seconds: float
+    shrink: float = 0.0
 
 
 @dataclass(slots=True)
 class Found:
     """What came of the search from ``first`` on.
 
-    ``seeds``: how many it took; ``check`` "" = nothing failed in all of them.
+    ``seeds``: how many it took; ``check`` "" = nothing failed in all of them. ``lines``: of the script that
+    the failure was shrunk to, 0 = it was not; ``shrink_seconds``: what that took beyond ``seconds``.
     """
 
     mutant: str
@@ -43,6 +52,8 @@ class Found:
     seed: int = 0
     check: str = ""
     detail: str = ""
+    lines: int = 0
+    shrink_seconds: float = 0.0
 
     @property
     def is_right(self) -> bool:
@@ -59,12 +70,20 @@ def search(order: Search) -> Found:
     done = 0
     with installed(mutant):
         while done < order.most and (done == 0 or time.perf_counter() - begun < order.seconds):
-            result = run_scenario(draw_scenario(order.first + done, profile, NODES[done % len(NODES)]))
+            scenario = draw_scenario(order.first + done, profile, NODES[done % len(NODES)])
+            result = run_scenario(scenario)
             done += 1
             if not result.passed:
                 spent = time.perf_counter() - begun
-                return Found(mutant.id, order.first, done, spent, result.seed, result.check, result.detail)
+                found = Found(mutant.id, order.first, done, spent, result.seed, result.check, result.detail)
+                return _shrunk(found, scenario, order.shrink) if order.shrink else found
     return Found(mutant.id, order.first, done, time.perf_counter() - begun)
+
+
+def _shrunk(found: Found, scenario: Scenario, seconds: float) -> Found:
+    shrunk = shrink(scenario, limits=Limits(runs=MOST_SHRINK_RUNS, seconds=seconds))
+    lines = len(format_scenario(shrunk.scenario).splitlines())
+    return replace(found, lines=lines, shrink_seconds=shrunk.seconds)
 
 
 @dataclass(slots=True)
@@ -90,6 +109,11 @@ class Hunt:
         return sum(one.seconds for one in self.found)
 
     @property
+    def shrunk(self) -> list[Found]:
+        """The searches whose failure was shrunk."""
+        return [one for one in self.found if one.lines]
+
+    @property
     def checks(self) -> dict[str, int]:
         """How often each check was the first to fail."""
         names = [one.check for one in self.found if one.check]
@@ -113,15 +137,17 @@ def run(
     bases: tuple[int, ...] = BASE_SEEDS,
     most: int | None = None,
     seconds: float = 600.0,
+    shrink_seconds: float = 0.0,
 ) -> Iterator[Hunt]:
     """Hunt for the mutants named, one after the other; at most ``seconds`` for each.
 
-    ``most``: seeds a search; by default twice what the mutant's class allows.
+    ``most``: seeds a search; by default twice what the mutant's class allows. ``shrink_seconds``: how long
+    the failure of the first search may be shrunk, 0 = not at all.
     """
     for name in names:
         limit = most if most is not None else 2 * mutant_named(name).hardness.value
         share = seconds / len(bases)
-        orders = [Search(name, base, limit, share) for base in bases]
+        orders = [Search(name, base, limit, share, shrink_seconds * (base == bases[0])) for base in bases]
         futures = [executor.submit(search, order) for order in orders]
         wait(futures)
         yield Hunt(name, [future.result() for future in futures])

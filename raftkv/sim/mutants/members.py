@@ -112,7 +112,7 @@ MUTANTS = (
         "removed leader goes on leading",
         m5_removed_leader_stays,
         Hardness.MEDIUM,
-        (*LIVENESS, "removed leader"),
+        (*LIVENESS, "rule removed_leader_leaves"),
     ),
     Mutant("M6", "removed member disturbs for ever", m6_removed_member_disturbs, Hardness.MEDIUM, LIVENESS),
     Mutant(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from statistics import median
 from typing import Any
 
 from raftkv.errors import ConfigError
@@ -31,6 +32,9 @@ every check that failed first is one of the kind the row asks for; a rule of Raf
 it often speaks before harm is done. To see one again: `raftkv sim replay SEED --mutant ID`, with the seed of
 the table (and `--profile lease-reads` for the rows R5 and R7). Every fourth seed of a search has five
 members: add `--nodes 5` where the seed divided by four leaves three.
+
+*Seconds* are those of all searches together, on one core each. What the first search found was shrunk to a
+script by itself: its lines, and the seconds that took.
 """
 
 _BLIND = """
@@ -51,6 +55,7 @@ def as_object(hunt: Hunt) -> dict[str, Any]:
         "checks": hunt.checks,
         "of_its_row": hunt.is_right,
         "goal_reached": hunt.reaches_goal,
+        "lines": median(one.lines for one in hunt.shrunk) if hunt.shrunk else None,
         "searches": [asdict(one) for one in hunt.found],
     }
 
@@ -73,7 +78,8 @@ def line(hunt: Hunt) -> str:
     """Return what a hunt came to, for people."""
     checks = ", ".join(hunt.checks) or "nothing failed"
     right = "" if hunt.is_right else " (not of its row)"
-    return f"{hunt.mutant:4} {_seeds(hunt):>6} seeds {hunt.seconds:8.1f} s  {checks}{right}"
+    shrunk = "".join(f"; {one.lines} lines after {one.shrink_seconds:.0f} s" for one in hunt.shrunk)
+    return f"{hunt.mutant:4} {_seeds(hunt):>6} seeds {hunt.seconds:8.1f} s  {checks}{right}{shrunk}"
 
 
 def page(hunts: dict[str, Hunt]) -> str:
@@ -83,11 +89,14 @@ def page(hunts: dict[str, Hunt]) -> str:
 
 
 def _table(mutants: Iterable[Mutant], hunts: dict[str, Hunt]) -> list[str]:
-    rows = ["| id | bug | class | seeds | searches | seconds | check that failed | of its row | seed |"]
-    rows.append("|---" * 9 + "|")
+    columns = (
+        "id | bug | class | seeds | searches | seconds | check that failed | of its row | seed | "
+        "script, lines | to shrink, s"
+    )
+    rows = [f"| {columns} |", "|---" * len(columns.split("|")) + "|"]
     for mutant in mutants:
         hunt = hunts.get(mutant.id)
-        known = _cells(hunt) if hunt is not None else ["not hunted yet", "", "", "", "", ""]
+        known = _cells(hunt) if hunt is not None else ["not hunted yet", *[""] * 7]
         rows.append("| " + " | ".join([mutant.id, mutant.text, _CLASS[mutant.hardness], *known]) + " |")
         if mutant.remark:
             rows[-1] = rows[-1].replace(mutant.text, f"{mutant.text}. {mutant.remark}", 1)
@@ -103,6 +112,8 @@ def _cells(hunt: Hunt) -> list[str]:
         ", ".join(hunt.checks),
         ("yes" if hunt.is_right else "no") if failed else "",
         str(failed[0].seed) if failed else "",
+        f"{median(one.lines for one in hunt.shrunk):g}" if hunt.shrunk else "",
+        f"{median(one.shrink_seconds for one in hunt.shrunk):.0f}" if hunt.shrunk else "",
     ]
 
 
