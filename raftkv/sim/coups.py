@@ -4,6 +4,7 @@ The one before it is let back in at that moment. So leader follows leader, each 
 nobody else or only some have: logs come apart as in the thesis' figures 3.6 and 3.7.
 """
 
+from collections.abc import Callable
 from random import Random
 
 from raftkv.sim.network import SimNetwork
@@ -13,11 +14,12 @@ from raftkv.trace import Event, RoleChanged
 
 
 class Coups:
-    """Cuts leaders off as long as it is not ``over``; each after 0 to ``longest`` seconds of leading."""
+    """Cuts leaders off until it is ``over`` or all is healed; each after 0 to ``longest`` seconds of leading."""
 
-    def __init__(self, world: World, way: str, longest: float) -> None:
+    def __init__(self, world: World, way: str, longest: float, is_healed: Callable[[], bool]) -> None:
         """``way``: ``out`` = nobody hears the leader, ``in`` = it hears nobody, ``both``."""
         self._world = world
+        self._is_healed = is_healed
         self._way = way
         self._longest = longest
         self._random = Random(f"{world.random.random()}:coups")
@@ -42,7 +44,7 @@ class Coups:
             )
 
     def _strike(self, leader: int) -> None:
-        if self._is_over:
+        if self._is_over or self._is_healed():
             return
         before, self._links = self._links, links_of(self._world, leader, self._way)
         self._network.cut(self._links)

@@ -179,7 +179,8 @@ class Driver:
 
     def _coups(self, fault: Fault) -> None:
         """Cut each new leader off soon after it begins to lead."""
-        coups = Coups(self._world, fault.words[0], milliseconds(fault.words[1]))
+        longest = milliseconds(fault.words[1])
+        coups = Coups(self._world, fault.words[0], longest, lambda: self.healed_at is not None)
         self._lasting(fault, coups.over)
 
     def _leader_freeze(self, fault: Fault) -> None:

@@ -168,3 +168,10 @@ def test_a_sync_that_does_nothing_is_found_by_a_crash(monkeypatch: pytest.Monkey
     lines = [f"at 2.05 crash n{number} nothing\nat 2.5 start n{number}" for number in (1, 2, 3)]
     text = "# raftkv scenario 1\nnodes 3\nseed 2\n" + "\n".join(lines) + "\nheal at 4 with n1 n2 n3\n"
     assert not run_scenario(replace(parse_scenario(text), operations=CALM.operations)).passed
+
+
+def test_coups_end_with_the_healing() -> None:
+    """They follow the leadership, which is sure to change once more: a false alarm of seed 100015."""
+    scenario = replace(CALM, faults=(Fault(2.0, "coups", ("both", "50ms"), 60.0),))
+    result = run_scenario(scenario)
+    assert result.passed, f"{result.check}: {result.detail}"
