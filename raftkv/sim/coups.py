@@ -14,7 +14,7 @@ from raftkv.trace import Event, RoleChanged
 
 
 class Coups:
-    """Cuts leaders off until it is ``over`` or all is healed; each after 0 to ``longest`` seconds of leading."""
+    """Cuts leaders off until it is ``over`` or all is healed, each within ``longest`` seconds."""
 
     def __init__(self, world: World, way: str, longest: float, is_healed: Callable[[], bool]) -> None:
         """``way``: ``out`` = nobody hears the leader, ``in`` = it hears nobody, ``both``."""

@@ -172,6 +172,16 @@ def test_a_sync_that_does_nothing_is_found_by_a_crash(monkeypatch: pytest.Monkey
 
 def test_coups_end_with_the_healing() -> None:
     """They follow the leadership, which is sure to change once more: a false alarm of seed 100015."""
-    scenario = replace(CALM, faults=(Fault(2.0, "coups", ("both", "50ms"), 60.0),))
-    result = run_scenario(scenario)
+    text = """\
+# raftkv scenario 1
+nodes 3
+seed 100025
+at 2 leader-cut out for 1.6
+at 2.2 coups both 50ms for 20.3
+at 3.2 c8 via n1 cas k1 v1
+at 3.4 c8 via n3 get k1
+at 3.6 c8 via n3 cas k1 v2
+heal at 2.7 with n1 n3
+"""
+    result = run_scenario(parse_scenario(text))
     assert result.passed, f"{result.check}: {result.detail}"
