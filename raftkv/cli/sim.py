@@ -211,7 +211,7 @@ def _job(arguments: argparse.Namespace) -> Job:
     """Return the job that the options mean; a name that does not exist is found out now."""
     profile_named(arguments.profile)
     core_named(arguments.core)
-    return Job(arguments.profile, arguments.nodes, arguments.core)
+    return Job(arguments.profile, arguments.nodes, arguments.core, getattr(arguments, "mutant", None) or "")
 
 
 def _scenario(target: str, job: Job) -> Scenario:

@@ -28,11 +28,15 @@ class WorkersLost(RaftKvError):
 
 
 class Job(NamedTuple):
-    """How a seed becomes a run; ``core`` as ``--core`` has it, "" = raftkv's own."""
+    """How a seed becomes a run; ``core`` as ``--core`` has it, "" = raftkv's own.
+
+    ``mutant``: the bug that is in the program meanwhile, for who is told how to see it again.
+    """
 
     profile: str = "default"
     nodes: int = 3
     core: str = ""
+    mutant: str = ""
 
     def scenario(self, seed: int) -> Scenario:
         """Return the scenario of a seed; raises ConfigError."""
@@ -41,7 +45,8 @@ class Job(NamedTuple):
     def options(self) -> list[str]:
         """Return the options of the command line that say the same."""
         core = ["--core", self.core] if self.core else []
-        return ["--profile", self.profile, "--nodes", str(self.nodes), *core]
+        mutant = ["--mutant", self.mutant] if self.mutant else []
+        return ["--profile", self.profile, "--nodes", str(self.nodes), *core, *mutant]
 
 
 def run_seed(job: Job, seed: int) -> Result:

@@ -110,7 +110,9 @@ def test_the_command_hunts_for_one_and_says_what_failed(capsys: pytest.CaptureFi
 
 def test_a_seed_shows_a_mutant_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sim", "replay", "0", "--mutant", "L9"]) == 1
-    assert "rule acknowledged_is_durable" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "rule acknowledged_is_durable" in told
+    assert "replay it: raftkv sim replay 0 --profile default --nodes 3 --mutant L9\n" in told
 
 
 def test_ids_are_unique() -> None:

@@ -58,12 +58,26 @@ def l4_previous_term_unread(patch: Patch) -> None:
 
 
 def l6_commit_beyond_the_new(patch: Patch) -> None:
-    """Follow the leader's commit index as far as the log goes."""
+    """Send the leader's commit index in every message, and follow it as far as the log goes.
+
+    Of the two, the leader bounds what heartbeats carry. The follower's half alone does no harm here: what
+    ends before a conflict is never sent (``tests/raft/test_commit_bound.py``).
+    """
+    send_heartbeats = Raft.send_heartbeats
 
     def follow(self: Raft, leader_commit: int, _last_new: int) -> None:
         self.commit_index = max(self.commit_index, min(leader_commit, self.log.last_index))
 
+    def unbounded(self: Raft) -> None:
+        matches = {peer: progress.match_index for peer, progress in self.progress.items()}
+        for progress in self.progress.values():
+            progress.match_index = self.commit_index
+        send_heartbeats(self)
+        for peer, progress in self.progress.items():
+            progress.match_index = matches[peer]
+
     patch.set(Raft, "follow_commit", follow)
+    patch.set(Raft, "send_heartbeats", unbounded)
 
 
 def l7_match_from_before(patch: Patch) -> None:
