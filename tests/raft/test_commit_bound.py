@@ -5,8 +5,8 @@ follower's log differs, and carries a commit index beyond that place. Here nothi
 
 - AppendEntries without entries goes out only when everything was sent: it ends where the leader's log does;
 - with entries, the first one is the first that may differ: the guess at where the logs agree is never too low
-  by whole entries, because it is the last place that can agree by the terms of both. If it does differ, what is
-  behind it is dropped; if it does not, what the follower has behind came from this leader;
+  by whole entries, because it is the last place that can agree by the terms of both. If it does differ, what
+  is behind it is dropped; if it does not, what the follower has behind came from this leader;
 - a heartbeat carries no more than what the follower has acknowledged.
 
 So without the follower's half nothing breaks, which is tried here where messages are shortest. Without the
