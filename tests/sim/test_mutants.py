@@ -87,6 +87,9 @@ def test_a_hunt_is_judged_by_its_median_and_by_the_kind_of_check() -> None:
     searches = [_found(0, 3, "rule vote_stays"), _found(100, 30, "rule vote_stays"), _found(200, 40, "")]
     one = Hunt("E1", searches)
     assert (one.is_found, one.is_right, one.median_seeds, one.reaches_goal) == (True, True, 30, False)
+    short = [_found(0, 3, "rule vote_stays"), _found(100, 15, "rule vote_stays"), _found(200, 9, "")]
+    assert Hunt("E1", short).median_seeds == 15, "the one that found nothing did not take 9 seeds"
+    assert Hunt("E1", [_found(0, 3, "rule vote_stays"), _found(1, 9, ""), _found(2, 7, "")]).median_seeds == 8
     assert not Hunt("E1", [_found(0, 3, "bounds")]).is_right
     assert not Hunt("E1", [_found(0, 3, ""), _found(100, 3, "")]).is_found
 
@@ -101,6 +104,13 @@ def test_hunts_that_were_kept_are_read_back_and_make_the_page(tmp_path: Path) ->
     rows = [row for row in table.read_text().splitlines() if row.startswith(("| E1 ", "| L1 "))]
     assert "| 4 | 1 of 1 | 1 | rule vote_stays | yes | 3 |" in rows[0]
     assert "not hunted yet" in rows[1]
+    assert "| E | 1 | 1 | 1 | 4 |  |" in table.read_text()
+
+
+def test_what_was_found_first_is_shrunk_apart() -> None:
+    found = search(Search("L9", 0, 1, 60.0, shrink=20.0))
+    assert found.check and 0 < found.lines <= 25 and found.shrink_seconds > 0
+    assert f"; {found.lines} lines after" in report.line(Hunt("L9", [found]))
 
 
 def test_the_command_hunts_for_one_and_says_what_failed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,8 +100,12 @@ class Hunt:
 
     @property
     def median_seeds(self) -> float:
-        """Seeds to the first failure; a search without one counts as what it ran."""
-        return median(one.seeds for one in self.found)
+        """Seeds to the first failure; a search without one took more. Where most did: what they ran."""
+        took = sorted(one.seeds for one in self.found if one.check)
+        if not self.is_found:
+            return median(one.seeds for one in self.found if not one.check)
+        middle = len(self.found) // 2
+        return median(took[middle - 1 : middle + 1]) if len(self.found) % 2 == 0 else took[middle]
 
     @property
     def seconds(self) -> float:

@@ -26,8 +26,8 @@ raftkv sim mutants --json >> FILE
 raftkv sim mutants --read FILE --table docs/mutants.md
 ```
 
-*Seeds* is the median of the seeds a search took; a search that ended without a failure counts as what it ran,
-and is marked with ">". The goals are 20 seeds for class E, 500 for M, 5,000 for H. *Of its row* says whether
+*Seeds* is the median of the seeds that the searches took. A search without a failure counts as longer than any;
+where most ended so, ">" stands before what they ran. The goals are 20 seeds for class E, 500 for M, 5,000 for H. *Of its row* says whether
 every check that failed first is one of the kind the row asks for; a rule of Raft is checked at every step, so
 it often speaks before harm is done. To see one again: `raftkv sim replay SEED --mutant ID`, with the seed of
 the table (and `--profile lease-reads` for the rows R5 and R7). Every fourth seed of a search has five
@@ -84,8 +84,30 @@ def line(hunt: Hunt) -> str:
 
 def page(hunts: dict[str, Hunt]) -> str:
     """Return ``docs/mutants.md``."""
-    parts = [_INTRODUCTION, *_table(CATALOGUE, hunts), _BLIND, *_table(BLIND, hunts)]
-    return "\n".join(parts) + "\n"
+    parts = [_INTRODUCTION, *_table(CATALOGUE, hunts), "", *_by_class(CATALOGUE, hunts), _BLIND]
+    return "\n".join([*parts, *_table(BLIND, hunts), "", *_by_class(BLIND, hunts)]) + "\n"
+
+
+def _by_class(mutants: Iterable[Mutant], hunts: dict[str, Hunt]) -> list[str]:
+    """Return a table of what the rows of each class came to."""
+    rows = ["| class | rows | found | goal reached | seeds, median of the rows | script, lines, median |"]
+    rows.append("|---" * 6 + "|")
+    known = [(mutant.hardness, hunts[mutant.id]) for mutant in mutants if mutant.id in hunts]
+    for hardness, name in _CLASS.items():
+        ours = [hunt for one, hunt in known if one is hardness]
+        if not ours:
+            continue
+        lines = [one.lines for hunt in ours for one in hunt.shrunk]
+        cells = (
+            name,
+            len(ours),
+            sum(hunt.is_found for hunt in ours),
+            sum(hunt.reaches_goal for hunt in ours),
+            f"{median(hunt.median_seeds for hunt in ours):g}",
+            f"{median(lines):g}" if lines else "",
+        )
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    return rows
 
 
 def _table(mutants: Iterable[Mutant], hunts: dict[str, Hunt]) -> list[str]:
