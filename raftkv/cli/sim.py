@@ -185,7 +185,8 @@ def _shrink(arguments: argparse.Namespace) -> int:
     limits = Limits(arguments.runs, parse_seconds(arguments.time))
     with Progress(sys.stderr, arguments.runs, None) as bar:
         run_it = partial(run_scenario, make=core_named(job.core))
-        shrunk = shrink(scenario, run_it, limits, lambda runs, lines: bar.show(runs, f"{lines} lines"))
+        early = partial(run_it, safety_only=True)
+        shrunk = shrink(scenario, run_it, limits, lambda runs, lines: bar.show(runs, f"{lines} lines"), early)
     named = "seed " * arguments.target.isdecimal() + arguments.target
     script = script_of(shrunk, " ".join([named, *map(shlex.quote, job.options())]))
     lines = len(script.splitlines())

@@ -44,7 +44,7 @@ class Result:
     """What came of a run. ``check``: the first check that failed, "" = none; ``detail``: what it saw.
 
     ``note``: what else there is to know of it, "" = nothing. ``failed_at``: when it failed; all times in
-    seconds on the simulated clock, but for ``seconds``.
+    seconds on the simulated clock, but for ``seconds``. ``early``: the check failed before the healing.
     """
 
     seed: int
@@ -52,6 +52,7 @@ class Result:
     detail: str = ""
     note: str = ""
     failed_at: float = 0.0
+    early: bool = False
     digest: str = ""
     seconds: float = 0.0
     simulated: float = 0.0
@@ -74,13 +75,18 @@ def run_scenario(
     make: CoreFactory = make_core,
     listener: Told | None = None,
     watcher: Watcher = NOBODY,
+    *,
+    safety_only: bool = False,
 ) -> Result:
-    """Run a scenario in this thread. Raises ConfigError when it makes no sense."""
+    """Run a scenario in this thread. Raises ConfigError when it makes no sense.
+
+    ``safety_only`` ends it at the healing: who looks for a failure before that need not wait for the rest.
+    """
     begun = time.perf_counter()
     collecting = gc.isenabled()
     gc.disable()  # finalizers would run at other places in another run
     try:
-        result = _play(scenario, make, listener, watcher)
+        result = _play(scenario, make, listener, watcher, safety_only=safety_only)
     finally:
         if collecting:
             _collect()
@@ -98,14 +104,16 @@ def _collect() -> None:
         gc.collect(0)
 
 
-def _play(scenario: Scenario, make: CoreFactory, listener: Told | None, watcher: Watcher) -> Result:
+def _play(
+    scenario: Scenario, make: CoreFactory, listener: Told | None, watcher: Watcher, *, safety_only: bool
+) -> Result:
     loop = SimLoop()
     run = _Run(scenario, loop, make, watcher)
     if listener is not None:
         run.world.listeners.append(listener)
     try:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(run.play())
+        loop.run_until_complete(run.play(safety_only=safety_only))
     except (Deadlock, Livelock) as error:  # raised by the loop itself: no task sees it
         run.fail("progress", str(error), loop.now)
     finally:
@@ -138,25 +146,30 @@ class _Run:
         voters = self.world.voters()
         return [member for member in self._healed if member.number in voters]
 
-    async def play(self) -> None:
+    async def play(self, *, safety_only: bool) -> None:
         """Play all phases; stop at the first check that fails."""
         try:
             await self._safety_phase()
             self._stop_if_broken()
-            if await self._heal():
-                await self._liveness_phase()
-            else:
-                await self._refusal_phase()
-            self._stop_if_broken()
-            self._final_checks()
+            if not safety_only:
+                await self._later_phases()
         except Broken as broken:
             self.fail(broken.check, broken.detail, self.loop.now if broken.at is None else broken.at)
         else:
             self._sum_up()
 
+    async def _later_phases(self) -> None:
+        if await self._heal():
+            await self._liveness_phase()
+        else:
+            await self._refusal_phase()
+        self._stop_if_broken()
+        self._final_checks()
+
     def fail(self, check: str, detail: str, at: float) -> None:
         """End the run with a check that failed."""
         self.result.check, self.result.detail, self.result.failed_at = check, detail, at
+        self.result.early = self.driver.healed_at is None
         self._sum_up()
 
     async def _safety_phase(self) -> None:

@@ -28,6 +28,11 @@ Run = Callable[[Scenario], Result]
 FRESH_SEEDS = 3
 """Other seeds to try for a part that can't be left out otherwise."""
 
+MORE_SEEDS = 7
+"""So many for a small part of the operations, which takes little time to run."""
+
+THINNER = (32, 16, 8, 4, 2)
+
 LARGE_PART = 8
 """Faults or operations from which on a part is worth other seeds."""
 
@@ -85,16 +90,18 @@ def shrink(
     run: Run = run_scenario,
     limits: Limits = LIMITS,
     progress: Callable[[int, int], None] = lambda runs, lines: None,
+    early: Run | None = None,
 ) -> Shrunk:
     """Return a shorter scenario that fails the same check when it is ``run``.
 
+    ``early`` runs one up to its healing: enough where the failure comes before that, and much quicker.
     ``progress`` hears after each run how many there were, and how many lines the scenario has.
     Raises NothingToShrink.
     """
     result = run(scenario)
     if result.passed:
         raise NothingToShrink(f"seed {scenario.seed} passes: there is nothing to shrink")
-    search = _Search(scenario, result, run, limits, progress)
+    search = _Search(scenario, result, early if early and result.early else run, limits, progress)
     complete = True
     try:
         search.to_the_end()
@@ -249,10 +256,21 @@ class _Search:
 
     def _leave_out_operations(self) -> None:
         self._try(replace(self.best, operations=()), FRESH_SEEDS)
+        self._thin_out()
         for client in sorted({one.client for one in self.best.operations}):
             kept = tuple(one for one in self.best.operations if one.client != client)
             self._try(replace(self.best, operations=kept), FRESH_SEEDS)
         self._minimize(lambda: self.best.operations, lambda kept: replace(self.best, operations=kept))
+
+    def _thin_out(self) -> None:
+        """Keep one operation of so many: load is often needed, and which one is a matter of chance."""
+        for one_of in THINNER:
+            for first in (0, 1):
+                kept = self.best.operations[first::one_of]
+                if len(kept) >= LARGE_PART // 2 and self._try(
+                    replace(self.best, operations=kept), MORE_SEEDS
+                ):
+                    return
 
     def _minimize(
         self, items: Callable[[], tuple[T, ...]], with_items: Callable[[tuple[T, ...]], Scenario]

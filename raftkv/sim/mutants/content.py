@@ -197,9 +197,19 @@ def k5_compacts_what_lives(patch: Patch) -> None:
 
 
 MUTANTS = (
-    Mutant("S5", "snapshot without the applied requests", s5_sessions_left_out, Hardness.MEDIUM, SNAPSHOT),
     Mutant(
-        "S6", "snapshot without the compact revision", s6_compact_revision_left_out, Hardness.MEDIUM, SNAPSHOT
+        "S5",
+        "snapshot without the applied requests",
+        s5_sessions_left_out,
+        Hardness.MEDIUM,
+        (*SNAPSHOT, "linearizability"),  # exactly once: a request that is applied again
+    ),
+    Mutant(
+        "S6",
+        "snapshot without the compact revision",
+        s6_compact_revision_left_out,
+        Hardness.MEDIUM,
+        (*SNAPSHOT, "past reads"),  # of what is compacted: there are no watches yet
     ),
     Mutant(
         "S7",

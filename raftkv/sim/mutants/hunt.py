@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -81,7 +82,8 @@ def search(order: Search) -> Found:
 
 
 def _shrunk(found: Found, scenario: Scenario, seconds: float) -> Found:
-    shrunk = shrink(scenario, limits=Limits(runs=MOST_SHRINK_RUNS, seconds=seconds))
+    limits = Limits(runs=MOST_SHRINK_RUNS, seconds=seconds)
+    shrunk = shrink(scenario, limits=limits, early=partial(run_scenario, safety_only=True))
     lines = len(format_scenario(shrunk.scenario).splitlines())
     return replace(found, lines=lines, shrink_seconds=shrunk.seconds)
 

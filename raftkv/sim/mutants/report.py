@@ -26,12 +26,13 @@ raftkv sim mutants --json >> FILE
 raftkv sim mutants --read FILE --table docs/mutants.md
 ```
 
-*Seeds* is the median of the seeds that the searches took. A search without a failure counts as longer than any;
-where most ended so, ">" stands before what they ran. The goals are 20 seeds for class E, 500 for M, 5,000 for H. *Of its row* says whether
-every check that failed first is one of the kind the row asks for; a rule of Raft is checked at every step, so
-it often speaks before harm is done. To see one again: `raftkv sim replay SEED --mutant ID`, with the seed of
-the table (and `--profile lease-reads` for the rows R5 and R7). Every fourth seed of a search has five
-members: add `--nodes 5` where the seed divided by four leaves three.
+*Seeds* is the median of the seeds that the searches took. A search without a failure counts as longer than
+any; where most ended so, ">" stands before what they ran. The goals are 20 seeds for class E, 500 for M and
+5,000 for H. *Of its row* says whether every check that failed first is one of the kind the row asks for; a
+rule of Raft is checked at every step, so it often speaks before harm is done. To see one again:
+`raftkv sim replay SEED --mutant ID`, with the seed of the table (and `--profile lease-reads` for the rows R5
+and R7). Every fourth seed of a search has five members: add `--nodes 5` where the seed divided by four leaves
+three.
 
 *Seconds* are those of all searches together, on one core each. What the first search found was shrunk to a
 script by itself: its lines, and the seconds that took.
