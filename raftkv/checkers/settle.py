@@ -25,20 +25,21 @@ def settle(history: Sequence[Operation], writes: Writes) -> list[Operation]:
 
     One that took effect becomes an answered operation that never returned, with its revision. One that had no
     effect is left out. It stays as it is when the writes do not tell: it writes no value that no other
-    operation writes, its value was written at several revisions, or it did a read whose result nobody knows.
+    operation writes, its value was written at several revisions, both its branches could have written it, or
+    it did a read whose result nobody knows.
     """
     known = {revision: frozenset(found) for revision, found in writes.items()}
     revisions: dict[Write, list[int]] = {}
     for revision, found in known.items():
         for write in found:
             revisions.setdefault(write, []).append(revision)
-    writers = Counter(write for operation in history for write in dict.fromkeys(_all_puts(operation)))
+    writers = Counter(write for operation in history for write in dict.fromkeys(puts_of(operation)))
     settled = []
     for operation in history:
         if operation.outcome is not Outcome.UNKNOWN or not _tells(operation, writers):
             settled.append(operation)
             continue
-        made = {revision for put in _all_puts(operation) for revision in revisions.get(put, ())}
+        made = {revision for put in puts_of(operation) for revision in revisions.get(put, ())}
         if len(made) > 1:
             settled.append(operation)  # done twice, which no order explains
         elif made:
@@ -57,7 +58,8 @@ def _puts(requests: Iterable[Request]) -> list[Write]:
     return [(one[1], one[2]) for one in requests if one[0] == "put"]
 
 
-def _all_puts(operation: Operation) -> list[Write]:
+def puts_of(operation: Operation) -> list[Write]:
+    """Return what an operation puts in any of its branches."""
     return [put for _, branch in _branches(operation.input) for put in _puts(branch)]
 
 
@@ -72,12 +74,14 @@ def _tells(operation: Operation, writers: Counter[Write]) -> bool:
 
 def _done(operation: Operation, revision: int, written: frozenset[Write]) -> Operation:
     """Return the operation as answered, if its answer follows from what was written."""
-    for succeeded, branch in _branches(operation.input):
-        if not _puts(branch) or not written.issuperset(_puts(branch)):
-            continue
-        if any(one[0] == "get" for one in branch):
-            return operation
-        results = tuple(int((one[1], None) in written) if one[0] == "delete" else None for one in branch)
-        result = (succeeded, results) if operation.input[0] == "txn" else None
-        return operation._replace(returned=NEVER, output=(revision, result), outcome=Outcome.OK)
-    return operation
+    fitting = [
+        (succeeded, branch)
+        for succeeded, branch in _branches(operation.input)
+        if _puts(branch) and written.issuperset(_puts(branch))
+    ]
+    if len(fitting) != 1 or any(one[0] == "get" for one in fitting[0][1]):
+        return operation
+    [(succeeded, branch)] = fitting
+    results = tuple(int((one[1], None) in written) if one[0] == "delete" else None for one in branch)
+    result = (succeeded, results) if operation.input[0] == "txn" else None
+    return operation._replace(returned=NEVER, output=(revision, result), outcome=Outcome.OK)

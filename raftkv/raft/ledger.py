@@ -183,7 +183,8 @@ class MemberRecord:
         loses = False
         while self.pending and self.pending[0].number <= number:
             write = self.pending.popleft()
-            loses |= bool(write.truncate_from or write.snapshot is not None)
+            goes_back = write.hard_state is not None and write.hard_state.term < self.hard_state.term
+            loses |= bool(write.truncate_from or write.snapshot is not None or goes_back)
             self.hard_state = write.hard_state or self.hard_state
             self.disk = written(self.disk, write, committed)
         return loses

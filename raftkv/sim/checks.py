@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.linearizability import check
-from raftkv.checkers.mvcc_kv import MvccKv, done_requests, revision_of
-from raftkv.checkers.settle import settle
+from raftkv.checkers.mvcc_kv import MvccKv, changes_state, done_requests, result_of, revision_of
+from raftkv.checkers.settle import Write, puts_of, settle
 from raftkv.checkers.verdict import Validity
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.parts import pack_block
@@ -140,6 +140,54 @@ def durability(history: Sequence[Operation], replay: Replay) -> Seen | None:
             text = f"{operation.input} was acknowledged at revision {revision}, and is not there"
             return Seen(text, operation.returned)
     return None
+
+
+def exactly_once(history: Sequence[Operation], replay: Replay) -> Seen | None:
+    """Say which change in the committed log nobody asked for, or not so, or not twice; None if all are right.
+
+    Values are unique, so a value tells who wrote it; of a delete without an answer only the kind tells.
+    """
+    answered = [one for one in history if one.outcome is Outcome.OK and changes_state(one)]
+    told = {revision_of(one): _told(one) for one in answered}
+    owners: dict[Write, list[Operation]] = {}
+    for operation in history:
+        for put in puts_of(operation):
+            owners.setdefault(put, []).append(operation)
+    places: dict[Write, int] = {}
+    for revision, written in replay.writes.items():
+        if told.get(revision, written) != written:
+            text = f"revision {revision} wrote {_named(written)}; told: {_named(told[revision])}"
+            return Seen(text, None)
+        for write in sorted(written, key=repr):
+            earlier = places.setdefault(write, revision)
+            if write[1] is not None and (found := _not_owned(write, owners.get(write, []))):
+                return found
+            if earlier != revision and len(owners.get(write, [])) == 1:
+                [owner] = owners[write]
+                return Seen(f"{write} was done at revision {earlier} and again at {revision}", _ended(owner))
+    return None
+
+
+def _not_owned(write: Write, owners: list[Operation]) -> Seen | None:
+    """Say why none of those who asked for a write can have done it; the probes share theirs."""
+    if not owners:
+        return Seen(f"{write} is in the committed log, and nobody asked for it", None)
+    if all(owner.outcome is Outcome.FAIL for owner in owners):
+        return Seen(f"{write} is in the committed log, and its request had failed", _ended(owners[0]))
+    return None
+
+
+def _named(writes: Iterable[Write]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(writes, key=repr)) or "nothing"
+
+
+def _told(operation: Operation) -> set[Write]:
+    """Return what an answered operation says that it changed."""
+    result = result_of(operation)
+    results = result[1] if operation.input[0] == "txn" else (result,)
+    pairs = zip(done_requests(operation), results, strict=True)
+    puts = {(one[1], one[2]) for one in done_requests(operation) if one[0] == "put"}
+    return puts | {(one[1], None) for one, gone in pairs if one[0] == "delete" and gone}
 
 
 def past_reads(found: Iterable[PastRead], replay: Replay) -> str | None:

@@ -9,11 +9,21 @@ from collections.abc import Callable
 
 from raftkv.raft import Message
 from raftkv.raft.ledger import vote_in
-from raftkv.raft.messages import AppendEntriesReply, RequestVote, RequestVoteReply
+from raftkv.raft.messages import (
+    AppendEntriesReply,
+    PreVoteReply,
+    RequestPreVote,
+    RequestVote,
+    RequestVoteReply,
+)
 from raftkv.raft.types import NO_NODE
 from raftkv.sim.world import World
+from raftkv.storage.wal import Wal
 
 CHECK = "sent before durable"
+
+PROMISE_NOTHING = (RequestPreVote, PreVoteReply)
+"""Messages that speak of a term that nobody is in yet (§9.6)."""
 
 
 class Claims:
@@ -21,35 +31,35 @@ class Claims:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._look: dict[type, Callable[[Message], str | None]] = {
+        self._look: dict[type, Callable[[Message, Wal], str | None]] = {
             RequestVote: self._vote,
             RequestVoteReply: self._vote,
-            AppendEntriesReply: self._acknowledgement,
+            AppendEntriesReply: _acknowledgement,
         }
         world.network.on_send.append(self.leaves)
 
     def leaves(self, message: Message) -> None:
         """Hold a message against its sender's log as it is on the disk now."""
-        look = self._look.get(type(message))
-        if look is not None and (found := look(message)) is not None:
+        node, kind = self._world.members[message.source].node, type(message)
+        if node is None or kind in PROMISE_NOTHING:
+            return
+        term, found = node.wal.hard_state.term, None
+        if term < message.term:
+            found = f"term {term}"
+        elif term == message.term and (look := self._look.get(kind)) is not None:
+            found = look(message, node.wal)
+        if found is not None:
             self._world.fail(CHECK, f"n{message.source}: {message} left, and the disk holds {found}")
 
-    def _vote(self, message: Message) -> str | None:
-        node = self._world.members[message.source].node
-        if (candidate := vote_in(message)) == NO_NODE or node is None:
+    def _vote(self, message: Message, wal: Wal) -> str | None:
+        if (candidate := vote_in(message)) == NO_NODE:
             return None
-        stored = node.wal.hard_state
-        if stored.term < message.term or (stored.term == message.term and stored.vote != candidate):
-            return f"term {stored.term} with a vote for n{stored.vote}"
+        if wal.hard_state.vote != candidate:
+            return f"a vote for n{wal.hard_state.vote}"
         self._world.observer.ledger.votes.setdefault((message.source, message.term), candidate)
         return None
 
-    def _acknowledgement(self, message: Message) -> str | None:
-        assert isinstance(message, AppendEntriesReply), f"{message} is dispatched wrongly"
-        node = self._world.members[message.source].node
-        if not message.success or node is None:
-            return None
-        term, last_index = node.wal.hard_state.term, node.wal.last_index
-        if term < message.term or (term == message.term and last_index < message.index):
-            return f"entries up to {last_index} in term {term}"
-        return None
+
+def _acknowledgement(message: Message, wal: Wal) -> str | None:
+    assert isinstance(message, AppendEntriesReply), f"{message} is dispatched wrongly"
+    return f"entries up to {wal.last_index}" if message.success and wal.last_index < message.index else None

@@ -17,8 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
+from typing import TypeVar
 
 from raftkv.errors import DataDirInUse, NoSpace, StorageError
+
+T = TypeVar("T")
 
 SECTOR = 512
 
@@ -56,11 +59,12 @@ class Inode:
         overwrite(self.live, offset, data)
         self.pending.append((offset, bytes(data)))
 
-    def sync(self) -> None:
-        """Make every pending write durable."""
-        for offset, data in self.pending:
+    def sync(self, begun: list[tuple[int, bytes]] | None = None) -> None:
+        """Make pending writes durable: those that a sync has ``begun`` with, or all."""
+        synced = list(self.pending) if begun is None else begun
+        for offset, data in synced:
             overwrite(self.durable, offset, data)
-        self.pending.clear()
+        self.pending = _without(self.pending, synced)
 
     def settle(self) -> None:
         """Make the content durable as it reads now."""
@@ -70,6 +74,14 @@ class Inode:
 
 NameChange = tuple[str, str | None, Inode | None]
 """(name to set or to remove, name to remove with it, file): one atomic change of a folder."""
+
+
+def _without(some: list[T], gone: list[T]) -> list[T]:
+    """Return what is left of a list without other elements of it, which are told apart by identity."""
+    if len(some) == len(gone):
+        return []  # they are the same: nothing came meanwhile
+    left = {id(one) for one in gone}
+    return [one for one in some if id(one) not in left]
 
 
 def _no_delay(action: str) -> float:
@@ -223,13 +235,13 @@ class SimDisk:
         self._change((path, None, None))
 
     async def sync_directory(self, path: str) -> None:
-        """See the port."""
-        await self.step("sync directory", path)
+        """See the port. What changes while it is under way has to wait for the next one."""
         start = path + "/"
-        for change in self.name_changes:
-            if change[0].startswith(start):
-                change_names(self.durable_names, change)
-        self.name_changes = [change for change in self.name_changes if not change[0].startswith(start)]
+        begun = [change for change in self.name_changes if change[0].startswith(start)]
+        await self.step("sync directory", path)
+        for change in begun:
+            change_names(self.durable_names, change)
+        self.name_changes = _without(self.name_changes, begun)
 
     async def lock(self, path: str) -> "SimLock":
         """See the port."""
@@ -320,15 +332,17 @@ class SimFile:
             self._inode.write(len(self._inode.live), bytes(missing))
 
     async def sync(self) -> None:
-        """See the port."""
+        """See the port. What is written while it is under way has to wait for the next one."""
+        begun = list(self._inode.pending)
         try:
             await self._step("sync")
         except StorageError:
             if not self._disk.fenced:
                 self._failed = True
-                self._inode.pending.clear()  # the pages are marked clean and will never be written
+                # Their pages are marked clean and will never be written.
+                self._inode.pending = _without(self._inode.pending, begun)
             raise
-        self._inode.sync()
+        self._inode.sync(begun)
         self.syncs += 1
 
     async def close(self) -> None:

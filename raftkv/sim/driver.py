@@ -227,7 +227,8 @@ class Driver:
         network.conditions = conditions_in(fault.words)
 
         def calm() -> None:
-            network.conditions = self._world.scenario.network
+            if self.healed_at is None:  # else the weather is calm for good
+                network.conditions = self._world.scenario.network
 
         self._lasting(fault, calm)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from raftkv.errors import RaftKvError
+from raftkv.errors import ConfigError, RaftKvError
 from raftkv.raft import Role, make_core
 from raftkv.sim import checks, healing
 from raftkv.sim.claims import Claims
@@ -32,6 +32,9 @@ LIVENESS_SECONDS = 20.0
 
 CALM_SECONDS = 4.0
 """How long leader and term have to stay, at the end: twice the longest election time-out."""
+
+EARLIEST_HEALING = 0.05
+"""Seconds without which no member has begun, so that nobody could be healed."""
 
 POLL_SECONDS = 0.05
 
@@ -108,7 +111,11 @@ def _play(
     scenario: Scenario, make: CoreFactory, listener: Told | None, watcher: Watcher, *, safety_only: bool
 ) -> Result:
     loop = SimLoop()
-    run = _Run(scenario, loop, make, watcher)
+    try:
+        run = _Run(scenario, loop, make, watcher)
+    except BaseException:
+        loop.close()
+        raise
     if listener is not None:
         run.world.listeners.append(listener)
     try:
@@ -130,6 +137,8 @@ class _Run:
         self.world = World(scenario, loop, make, watcher)
         self.driver = Driver(self.world)
         self.driver.check(scenario.faults)
+        if scenario.heal is not None and scenario.heal.at < EARLIEST_HEALING:
+            raise ConfigError(f"heal at {scenario.heal.at:g}: members need {EARLIEST_HEALING:g} s to start")
         self.coverage = Coverage(self.world)
         self.claims = Claims(self.world)
         self.snapshots = checks.SnapshotWitness(self._disk_of)
@@ -336,6 +345,7 @@ class _Run:
         count = int(self.scenario.options.get("snapshot-count", "100000"))
         self._demand("linearizability", lambda: checks.linearizability(history, replay))
         self._demand("durability", lambda: checks.durability(history, replay))
+        self._demand("exactly once", lambda: checks.exactly_once(history, replay))
         self._demand("past reads", lambda: checks.past_reads(past, replay))
         self._demand("snapshot content", lambda: self.snapshots.compare(replay.snapshots))
         for name, node in nodes.items():

@@ -212,7 +212,10 @@ class _Search:
 
     def _begin_later(self) -> None:
         """Leave out all but the last seconds before the failure: most of them have their cause nearby."""
-        best, end = self.best, edits.rounded_up(self.result.failed_at) + 0.1
+        best = self.best
+        end = edits.rounded_up(self.result.failed_at) + 0.1
+        if best.heal is not None:
+            end = min(end, best.heal.at)  # what fails later began before the healing, too
         for seconds in LAST_SECONDS:
             if seconds < end and self._try(edits.last_seconds(best, end, seconds, BEGIN), FRESH_SEEDS):
                 self._end_sooner()

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.mvcc_kv import Kv
-from raftkv.errors import ConfigError, ProposalDropped, RaftKvError, RequestError
+from raftkv.errors import ConfigError, NoSpace, ProposalDropped, RaftKvError, RequestError
 from raftkv.schema.messages import (
     CompactionRequest,
     Compare,
@@ -176,7 +176,7 @@ class Session:
 
 def is_definite(error: RaftKvError) -> bool:
     """Whether the error says that the request certainly had no effect."""
-    return isinstance(error, NotSent | RequestError | ProposalDropped)
+    return isinstance(error, NotSent | RequestError | ProposalDropped | NoSpace)
 
 
 def to_message(request: Request) -> Any:

@@ -56,6 +56,13 @@ def test_a_read_in_the_branch_that_was_done_leaves_the_answer_open() -> None:
     assert settle([both], {2: [("k", "other")]}) == []
 
 
+def test_a_value_that_both_branches_write_leaves_the_branch_open() -> None:
+    both = CAS._replace(
+        input=("txn", (("k", 0),), (("put", "k", "v"),), (("put", "k", "v"), ("delete", "l")))
+    )
+    assert settle([both], {2: [("k", "v")]}) == [both]
+
+
 def test_a_value_that_two_operations_write_tells_nothing() -> None:
     again = PUT._replace(process=2)
     assert settle([PUT, again], {2: [("k", "v")]}) == [PUT, again]

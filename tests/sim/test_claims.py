@@ -6,7 +6,7 @@ import pytest
 
 from raftkv.node.writer import Writer
 from raftkv.raft import Message
-from raftkv.raft.messages import AppendEntriesReply, RequestVote, RequestVoteReply
+from raftkv.raft.messages import AppendEntriesReply, Heartbeat, RequestPreVote, RequestVote, RequestVoteReply
 from raftkv.sim.claims import CHECK, Claims
 from raftkv.sim.mutants.catalogue import mutant_named
 from raftkv.sim.mutants.mutant import installed
@@ -37,6 +37,9 @@ CLAIMS: list[tuple[Callable[[int, int, int], Message], bool]] = [
     (lambda term, vote, last: RequestVoteReply(1, vote + 1, term, granted=True), False),
     (lambda term, vote, last: RequestVoteReply(1, vote + 1, term, granted=False), True),
     (lambda term, vote, last: RequestVote(1, 2, term + 1, last, term), False),
+    (lambda term, vote, last: RequestPreVote(1, 2, term + 1, last, term), True),
+    (lambda term, vote, last: Heartbeat(1, 2, term, 1, 1), True),
+    (lambda term, vote, last: Heartbeat(1, 2, term + 1, 1, 1), False),
 ]
 
 

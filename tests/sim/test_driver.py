@@ -120,6 +120,15 @@ def test_weather_is_over_after_its_time(stage: Stage) -> None:
     assert stage.world.network.conditions == CALM
 
 
+def test_bad_weather_does_not_come_back_after_the_healing(stage: Stage) -> None:
+    """What a fault of weather ends with is the scenario's usual weather, which may lose messages too."""
+    stage.play("weather 5ms..100ms for 1")
+    stage.driver.healed_at = stage.loop.now
+    stage.world.network.conditions = calm = Conditions(0.003, 0.003)
+    stage.run(1.1)
+    assert stage.world.network.conditions is calm
+
+
 def test_a_slow_disk_takes_longer_to_sync(stage: Stage) -> None:
     delay = stage.member(1).disk.delay
     stage.play("slow-disk n1 100 for 1")

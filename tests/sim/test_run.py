@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from raftkv.errors import ConfigError
 from raftkv.mvcc.machine import Machine
 from raftkv.raft import ReadState, Snapshot
 from raftkv.raft.core import Raft
@@ -185,3 +186,9 @@ heal at 2.7 with n1 n3
 """
     result = run_scenario(parse_scenario(text))
     assert result.passed, f"{result.check}: {result.detail}"
+
+
+def test_a_healing_before_anybody_has_begun_makes_no_sense() -> None:
+    for at in (-1.0, 0.0, 0.001):
+        with pytest.raises(ConfigError, match="to start"):
+            run_scenario(replace(CALM, heal=Heal(at, ("n1", "n2"))))

@@ -86,6 +86,19 @@ def test_the_last_seconds_begin_anew_and_what_lasts_into_them_stays() -> None:
     assert last.heal == Heal(3.0, ("n1", "n2"))
 
 
+def test_a_failure_after_the_healing_is_looked_for_before_it() -> None:
+    """No candidate heals before anybody has begun: a right core fails there too."""
+    healings = []
+
+    def run(scenario: Scenario) -> Result:
+        assert scenario.heal is not None
+        healings.append(scenario.heal.at)
+        return Result(scenario.seed, "made up" if len(scenario.operations) > 3 else "", failed_at=44.0)
+
+    shrunk = shrink(large(), run)
+    assert len(shrunk.scenario.operations) == 4 and min(healings) > 0.0
+
+
 def test_a_cause_near_the_failure_is_found_without_what_was_before() -> None:
     """The number of runs does not depend on how much happened before."""
     shrunk = shrink(large(), failing(lambda one: bool(one.operations)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from raftkv.errors import DataDirInUse, NoSpace, StorageError
-from raftkv.sim.disk import SimDisk
+from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.storage import disk as disk_module
 from raftkv.storage.disk import Disk, File, FileDisk, Lock
 from tests.storage.logs import FIRST_MODEL, append, create, held, reopen
@@ -267,3 +267,25 @@ async def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(real: File
     await (await real.create("file")).close()
     with pytest.raises(StorageError, match="file/deeper"):
         await real.make_directories("file/deeper")
+
+
+async def test_on_the_simulated_disk_a_sync_makes_durable_what_was_there_when_it_began() -> None:
+    disk = SimDisk()
+    disk.delay = lambda action: 0.01 if action.startswith("sync") else 0.0
+    file = await disk.create("folder/file")
+    await disk.sync_directory("folder")
+    await file.write(0, b"first", sync=False)
+    under_way = asyncio.create_task(file.sync())
+    await asyncio.sleep(0)
+    await file.write(5, b"later", sync=False)
+    await under_way
+    assert bytes(disk.power_loss(Outcome.NOTHING).content("folder/file")) == b"first"
+    await file.sync()
+    assert bytes(disk.power_loss(Outcome.NOTHING).content("folder/file")) == b"firstlater"
+    under_way = asyncio.create_task(disk.sync_directory("folder"))
+    await asyncio.sleep(0)
+    await disk.create("folder/other")
+    await under_way
+    assert list(disk.power_loss(Outcome.NOTHING).names) == ["folder/file"]
+    await disk.sync_directory("folder")
+    assert list(disk.power_loss(Outcome.NOTHING).names) == ["folder/file", "folder/other"]

@@ -57,6 +57,6 @@ SNAPSHOT = (
     "equal content",
 )
 FRESH_READS = (*_rules("read_is_fresh"), "linearizability")
-LOST_WRITE = ("durability", "wrong answer", "linearizability", *_rules("restart_recovers"))
+LOST_WRITE = ("durability", "exactly once", "wrong answer", "linearizability", *_rules("restart_recovers"))
 REFUSED_START = ("refused start", "liveness")
 LIVENESS = ("liveness", "progress", "disruption")
