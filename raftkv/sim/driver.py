@@ -44,7 +44,7 @@ class Driver:
         self._down: dict[int, None] = {}
         self.fault_seconds = 0.0
         self.healed_at: float | None = None
-        self._changes: dict[asyncio.Task[None], None] = {}
+        self._changes: dict[asyncio.Task[None], tuple[ChangeKind, int]] = {}
         self.sessions: dict[str, Session] = {}
         self.serving: Callable[[], list[Member]] | None = None
         self._verbs: dict[str, Callable[[Fault], None]] = {
@@ -348,9 +348,24 @@ class Driver:
         others = [one for one in self._world.voters() if one != number]
         return self._survives(*others) if kind is ChangeKind.REMOVE else self._survives(*others, number)
 
+    def electorates_under_way(self) -> list[tuple[int, ...]]:
+        """Return the voters as they would be with each change that somebody still asks for.
+
+        One may be on its way in a member that stands still, and be appended when that goes on.
+        """
+        voters = self._world.voters()
+        others = [
+            (kind, number, tuple(v for v in voters if v != number)) for kind, number in self._changes.values()
+        ]
+        return [
+            rest if kind is ChangeKind.REMOVE else (*rest, number)
+            for kind, number, rest in others
+            if kind is not ChangeKind.ADD_LEARNER
+        ]
+
     def _change(self, kind: ChangeKind, number: int) -> None:
         task = self._world.loop.create_task(self._carry_through(kind, number))
-        self._changes[task] = None
+        self._changes[task] = kind, number
         task.add_done_callback(self._changes.pop)
 
     async def _carry_through(self, kind: ChangeKind, number: int) -> None:

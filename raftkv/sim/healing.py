@@ -5,6 +5,7 @@ members are started first.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from raftkv.raft.quorum import is_majority
 from raftkv.sim.members import LEFT_TO_ROT, Member
@@ -29,20 +30,23 @@ async def start_whoever_can(world: World) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-def choose_core(world: World, scenario: Scenario) -> list[Member]:
-    """Return the members the scenario names, and as many more voters as a majority needs."""
+def choose_core(world: World, scenario: Scenario, further: Sequence[tuple[int, ...]]) -> list[Member]:
+    """Return the members the scenario names, and as many more voters as a majority needs.
+
+    ``further``: voters as they may be soon; of these, too, the chosen are a majority where that can be.
+    """
     voters = world.voters()
     wanted = scenario.heal.core if scenario.heal is not None else scenario.members
     members = world.members.values()
     alive = [member for member in members if not (member.gone or (member.rotten and not member.running))]
     chosen = [member for member in alive if member.name in wanted and member.number in voters]
     for member in alive:
-        if (short := _lacks_majority(world, chosen)) is None:
+        if (short := _lacks_majority(world, chosen, further)) is None:
             break
         if member.number in short and member not in chosen:
             chosen.append(member)
     for member in alive:  # their logs may know of changes of their own
-        short = _lacks_majority(world, chosen)
+        short = _lacks_majority(world, chosen, further)
         if short is not None and member.number in short and member not in chosen:
             chosen.append(member)
     return chosen
@@ -92,8 +96,10 @@ def _decide(world: World, chosen: list[Member]) -> bool:
     return _lacks_majority(world, chosen) is None
 
 
-def _lacks_majority(world: World, chosen: list[Member]) -> tuple[int, ...] | None:
+def _lacks_majority(
+    world: World, chosen: list[Member], further: Sequence[tuple[int, ...]] = ()
+) -> tuple[int, ...] | None:
     """Return voters that decide, by the log of one of the chosen, and of whom too few are chosen."""
     numbers = [member.number for member in chosen]
-    electorates = world.electorates(numbers)
+    electorates = [*world.electorates(numbers), *further]
     return next((voters for voters in electorates if not is_majority(voters, numbers)), None)

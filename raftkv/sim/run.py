@@ -227,7 +227,7 @@ class _Run:
         if self.scenario.beyond_repair:
             await healing.start_whoever_can(world)
             self._stop_if_broken()
-        self._healed = healing.choose_core(world, self.scenario)
+        self._healed = healing.choose_core(world, self.scenario, self.driver.electorates_under_way())
         goes_on = healing.can_go_on(world, self.scenario, self._healed)
         world.watcher.healed(self.loop.now, [member.name for member in self._healed])
         healing.heal(world, self._healed)

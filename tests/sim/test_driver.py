@@ -7,8 +7,9 @@ import pytest
 
 from raftkv.checkers.history import Outcome
 from raftkv.errors import ConfigError
+from raftkv.sim.healing import choose_core
 from raftkv.sim.network import CALM, Conditions
-from raftkv.sim.scenario import Fault, Scenario
+from raftkv.sim.scenario import Fault, Heal, Scenario
 from tests.sim.stage import Stage
 
 
@@ -251,6 +252,22 @@ def test_a_member_joins_is_promoted_and_removed(stage: Stage) -> None:
     stage.wait_for(lambda: stage.world.voters() == (1, 2, 3, 4))
     stage.play("remove n4")
     stage.wait_for(lambda: stage.world.voters() == (1, 2, 3))
+
+
+def test_a_change_on_its_way_in_a_member_that_stands_still_counts_for_the_core(stage: Stage) -> None:
+    """It is appended when the member goes on, and then two of three no longer decide: a false alarm once."""
+    stage.play("add n4")
+    stage.run(2)
+    leader = stage.leader()
+    stage.play(f"pause n{leader} for 5", "promote n4")
+    stage.run(0.5)
+    assert sorted(map(sorted, stage.driver.electorates_under_way())) == [[1, 2, 3, 4]]
+    scenario = Scenario(heal=Heal(9.0, ("n1", "n2")))
+    chosen = choose_core(stage.world, scenario, stage.driver.electorates_under_way())
+    assert len(chosen) == 3
+    assert len(choose_core(stage.world, scenario, [])) == 2
+    stage.wait_for(lambda: stage.driver.electorates_under_way() == [])
+    assert stage.world.voters() == (1, 2, 3, 4)
 
 
 def test_the_leader_is_removed_whoever_it_is(stage: Stage) -> None:
