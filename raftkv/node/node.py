@@ -142,6 +142,7 @@ class Node:
         self._addresses.learn_from(restored.entries)
         self._peers: Mapping[int, Sequence[str]] = {}
         self.quota = Quota(config.quota_bytes, identity.member_id, self.machine, self.propose)
+        self.slice_seconds = SLICE_SECONDS  # a simulation, where steps take no time, tries the shortest
         self._inbox: list[Message] = []
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
@@ -390,7 +391,7 @@ class Node:
                 await self._carry_out(ready)
                 if ready.committed:
                     begin = self._loop.time()  # applying is timed, and sliced, on its own
-                if self._loop.time() - begin > SLICE_SECONDS:
+                if self._loop.time() - begin > self.slice_seconds:
                     self.steps.took("pump", self._loop.time() - begin)
                     await asyncio.sleep(0)
                     begin = self._loop.time()
@@ -463,7 +464,7 @@ class Node:
         begin = self._loop.time()
         for entry in entries:
             self._apply(entry)
-            if self._loop.time() - begin > SLICE_SECONDS:
+            if self._loop.time() - begin > self.slice_seconds:
                 self._applied_to(entry)
                 self.steps.took("apply", self._loop.time() - begin)
                 await asyncio.sleep(0)

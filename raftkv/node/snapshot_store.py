@@ -45,6 +45,7 @@ class SnapshotStore:
     def __init__(self, folder: SnapshotFolder, kept: Sequence[SnapshotRef]) -> None:
         self.kept = tuple(kept)
         self.replacements = 0
+        self.chunk_bytes = CHUNK_BYTES
         self._folder = folder
         self._files = {_key(ref): ref for ref in kept}
         # What does not count any more, and the log may still name: as files, and (damaged) without a file.
@@ -115,7 +116,7 @@ class SnapshotStore:
         if offset == 0 and (index, term) in self._sent_whole:
             # All of it was sent before: to another follower, or to this one, who found it damaged.
             self._look_into(ref)
-        await self._throttle.take(CHUNK_BYTES)
+        await self._throttle.take(self.chunk_bytes)
         try:
             data = await self._read(ref, offset)
         except StorageError:
@@ -155,7 +156,7 @@ class SnapshotStore:
     async def _read(self, ref: SnapshotRef, offset: int) -> bytes:
         file = await self._folder.open(ref)
         try:
-            return await file.read(offset, CHUNK_BYTES)
+            return await file.read(offset, self.chunk_bytes)
         finally:
             await file.close()
 

@@ -128,7 +128,8 @@ class Raft:
         self._lease_void = False
         self._promised = lease_reads  # to give no vote: what we answered may be part of a lease
         self._uncommitted_bytes = 0
-        self.max_append_entries = MAX_APPEND_ENTRIES  # in one message; a simulation tries fewer
+        self.max_append_entries = MAX_APPEND_ENTRIES  # in one message; a simulation tries less of both
+        self.max_append_bytes = MAX_APPEND_BYTES
         # Effects waiting for ready().
         self._write_number = 0
         self._messages: list[Message] = []
@@ -438,7 +439,7 @@ class Raft:
         entries: list[Entry] = []
         if with_entries:
             high = min(self.log.last_index, prev_index + self.max_append_entries)
-            entries = self.log.slice(progress.next_index, high, MAX_APPEND_BYTES)
+            entries = self.log.slice(progress.next_index, high, self.max_append_bytes)
         self._send(
             AppendEntries(
                 self.node_id,
@@ -887,7 +888,7 @@ class Raft:
         high = min(self.commit_index, self.log.durable_index, self._committed_out + MAX_COMMITTED_ENTRIES)
         if high <= self._committed_out:
             return []
-        entries = self.log.slice(self._committed_out + 1, high, MAX_APPEND_BYTES)
+        entries = self.log.slice(self._committed_out + 1, high, self.max_append_bytes)
         self._committed_out = entries[-1].index
         return entries
 

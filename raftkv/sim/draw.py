@@ -12,7 +12,7 @@ cluster may stand still then, and must not be wrong.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from random import Random
 
@@ -34,6 +34,15 @@ BEATS = (0.0, 0.25, 0.5, 0.5)
 """Seconds between the moments at which all clients begin; 0: each begins when it likes."""
 
 
+DEFAULT_SIZES = {
+    "append-entries": ("", "", "", "", "3"),
+    "append-bytes": ("", "", "", "", "500"),
+    "chunk-bytes": ("", "", "512"),
+    "tiny-slices": ("", "", "true"),
+}
+"""What may be smaller than usual, as options of a scenario; "" = as usual."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix.
@@ -49,7 +58,7 @@ class Profile:
     pause_seconds: float = 0.015
     snapshot_count: tuple[int, ...] = (20, 100, 100_000)
     election_timeout: tuple[int, ...] = (500, 500, 1000)
-    append_entries: tuple[int, ...] = (0, 0, 0, 3, 10)
+    sizes: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(DEFAULT_SIZES))
     options: tuple[tuple[str, str], ...] = ()
     damage: tuple[int, ...] = ()
 
@@ -107,8 +116,9 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
         "snapshot-count": str(mix.choice(profile.snapshot_count)),
         "election-timeout": str(timeout),
     }
-    if most := Random(f"{seed}:messages").choice(profile.append_entries):
-        options["append-entries"] = str(most)
+    sizes = Random(f"{seed}:sizes")
+    drawn = {name: sizes.choice(choices) for name, choices in profile.sizes.items()}
+    options |= {name: value for name, value in drawn.items() if value}
     faults = _Faults(Random(f"{seed}:faults"), nodes, kinds).draw()
     if profile.damage:
         damage = _draw_damage(Random(f"{seed}:damage"), profile, nodes)
@@ -415,7 +425,7 @@ def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tu
     if chance < 0.93 and len(keys) > 1:
         return ("move", key, random.choice([other for other in keys if other != key]), value)
     if chance < 0.97:
-        return ("scan", *keys)
+        return ("scan" if random.random() < 0.5 else "list", *keys)
     return ("compact",)
 
 

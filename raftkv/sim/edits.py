@@ -51,7 +51,7 @@ def with_names(scenario: Scenario, names: Mapping[str, str]) -> Scenario:
 
     def renamed(one: Operation) -> Operation:
         words = (one.words[0], *(names.get(word, word) for word in one.words[1:]))
-        if words[0] == "scan":
+        if words[0] in ("scan", "list"):
             words = tuple(dict.fromkeys(words))
         elif words[0] == "move" and words[1] == words[2]:
             words = ("cas", words[1], words[3])

@@ -1,16 +1,16 @@
 """One member of the simulated cluster: the production node on a simulated disk, network and clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from raftkv.errors import RaftKvError
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.node.config import Config
 from raftkv.node.node import Identity, Node
-from raftkv.node.restore import restore
+from raftkv.node.restore import Restored, restore
 from raftkv.node.transport import Transport
 from raftkv.raft import Consensus, Entry, HardState, Snapshot, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
@@ -32,6 +32,47 @@ LEFT_TO_ROT = "left to rot"
 
 LOG = "data/wal"
 SNAPSHOTS = "data/snap"
+
+SIZES = ("append-entries", "append-bytes", "chunk-bytes", "tiny-slices")
+"""Options of a scenario that are no member's to choose: how small the pieces are in which it works."""
+
+
+class Sizes(NamedTuple):
+    """Pieces smaller than usual, so that little data has many; 0 = as usual.
+
+    ``append_entries``, ``append_bytes``: most in one AppendEntries, the latter also in what is applied at
+    once. ``chunk_bytes``: of a snapshot on its way. ``tiny_slices``: others run after each entry applied.
+    """
+
+    append_entries: int = 0
+    append_bytes: int = 0
+    chunk_bytes: int = 0
+    tiny_slices: bool = False
+
+    @staticmethod
+    def of(options: Mapping[str, str]) -> "Sizes":
+        """Return the sizes in a scenario's options."""
+        entries, size, chunk = (int(options.get(name, "0")) for name in SIZES[:3])
+        return Sizes(entries, size, chunk, options.get("tiny-slices") == "true")
+
+    def set_core(self, core: Consensus) -> None:
+        """Let a core send and hand out no more; a core that has no such bounds stays as it is."""
+        for name, value in (
+            ("max_append_entries", self.append_entries),
+            ("max_append_bytes", self.append_bytes),
+        ):
+            if value and hasattr(core, name):
+                setattr(core, name, value)
+
+    def set_node(self, node: Node, restored: Restored) -> None:
+        """Let a node work in small pieces."""
+        if self.chunk_bytes:
+            restored.store.chunk_bytes = self.chunk_bytes
+        if self.tiny_slices:
+            node.slice_seconds = -1.0
+
+
+USUAL = Sizes()
 
 CoreFactory = Callable[..., Consensus]
 """Makes a core, as ``raftkv.raft.make_core`` does."""
@@ -85,11 +126,10 @@ class Assembly:
         founders: tuple[int, ...],
         observer: Observer,
         make: CoreFactory = make_core,
-        append_entries: int = 0,
+        sizes: Sizes = USUAL,
     ) -> None:
-        """``append_entries``: most entries in one AppendEntries, 0 = as many as the core likes."""
         self._config = config
-        self._append_entries = append_entries
+        self._sizes = sizes
         self._founders = founders
         self._observer = observer
         self._make = make
@@ -119,8 +159,7 @@ class Assembly:
                 lease_reads=config.lease_reads,
                 emit=emit,
             )
-            if self._append_entries and hasattr(core, "max_append_entries"):
-                core.max_append_entries = self._append_entries
+            self._sizes.set_core(core)
             core = self._watched(core, recovered.hard_state, restored.entries, restored.snapshot)
             running.node = Node(
                 config,
@@ -131,6 +170,7 @@ class Assembly:
                 transport=transport,
                 emit=emit,
             )
+            self._sizes.set_node(running.node, restored)
             running.kv = KvService(running.node)
             await running.node.run()
 

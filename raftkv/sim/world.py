@@ -26,7 +26,17 @@ from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
 from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
-from raftkv.sim.members import Assembly, CoreFactory, Member, Running, is_expected, peer_url, reasons
+from raftkv.sim.members import (
+    SIZES,
+    Assembly,
+    CoreFactory,
+    Member,
+    Running,
+    Sizes,
+    is_expected,
+    peer_url,
+    reasons,
+)
 from raftkv.sim.network import SimNetwork, SimTransport
 from raftkv.sim.scenario import Scenario
 from raftkv.sim.watch import NOBODY, Watcher
@@ -46,9 +56,6 @@ DAMAGE = (StorageCorrupt, SnapshotDamaged, FormatTooNew, PeerProtocolError)
 
 QUICK = 0.1
 """A change that is not synced takes this share of the quickest sync: others have a turn meanwhile."""
-
-APPEND_ENTRIES = "append-entries"
-"""The option that bounds the entries of one AppendEntries: with few, a log comes in many messages."""
 
 CLIENT_SECONDS = 0.0005
 """How long a request or an answer takes between a client and a member."""
@@ -95,8 +102,8 @@ class World:
         self.random = Random(f"{scenario.seed}:world")
         self._disk_random = Random(f"{scenario.seed}:disks")
         founders = tuple(range(1, scenario.nodes + 1))
-        append_entries = int(scenario.options.get(APPEND_ENTRIES, "0"))
-        self._assembly = Assembly(self._config, founders, self.observer, make, append_entries)
+        sizes = Sizes.of(scenario.options)
+        self._assembly = Assembly(self._config, founders, self.observer, make, sizes)
         for number in founders:
             self.add_member(number)
 
@@ -216,8 +223,8 @@ class World:
         }
         settings: dict[str, Any] = {}
         for option, value in self.scenario.options.items():
-            if option == APPEND_ENTRIES:
-                continue  # not a member's to choose
+            if option in SIZES:
+                continue
             field = option.replace("-", "_")
             settings[field] = value == "true" if known[option] is bool else int(value)
         return Config(

@@ -9,6 +9,7 @@ Its requests are words, so that they can stand in a scenario:
 ``cas K V``           write a key if it is still as this client saw it last
 ``move K L V``        delete K and write L, if K is still as this client saw it last; else read both
 ``scan K...``         read all keys in one txn
+``list K...``         read all keys in one range
 ``past K``            read a key at a revision that this client saw some time ago
 ``compact``           forget the history below what this client saw
 ====================  ==================================================================================
@@ -37,6 +38,7 @@ from raftkv.schema.messages import (
     RangeRequest,
     RangeResponse,
     RequestOp,
+    ResponseOp,
     TxnRequest,
     TxnResponse,
 )
@@ -94,11 +96,13 @@ class Session:
         request = self._request(words)
         begun = self._now()
         try:
-            response = await call(to_message(request))
+            response = await call(ALL_KEYS if words[0] == "list" else to_message(request))
         except RaftKvError as error:
             outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
             self._write_down(request, begun, None, outcome)
             return outcome
+        if words[0] == "list":
+            response = as_txn(words, response)
         if not fits(request, response):
             raise WrongAnswer(f"{words} was answered with {response}")
         output = (response.header.revision, result_of(request, response))
@@ -146,7 +150,7 @@ class Session:
             case ("move", source, target, value) if source != target:
                 then = (("delete", source), ("put", target, value))
                 return ("txn", (self._as_seen(source),), then, (("get", source), ("get", target)))
-            case ("scan", *keys) if keys:
+            case ("scan" | "list", *keys) if keys:
                 return ("txn", (), tuple(("get", key) for key in keys), ())
         raise ConfigError(f"no client can do {' '.join(words)!r}")
 
@@ -172,6 +176,26 @@ class Session:
                 self._seen[request[1]] = revision
             case "delete":
                 self._seen[request[1]] = 0
+
+
+ALL_KEYS = RangeRequest(key=b"k", range_end=b"l")
+"""Every key of a scenario; those of the probes begin with another letter."""
+
+
+def as_txn(words: tuple[str, ...], response: Any) -> TxnResponse:
+    """Return the answer to a range of all keys as that to a txn of gets; raises WrongAnswer."""
+    if type(response) is not RangeResponse:
+        raise WrongAnswer(f"{words} was answered with {response}")
+    found = {kv.key: kv for kv in response.kvs}
+    if list(found) != sorted(found) or response.count != len(response.kvs) or response.more:
+        raise WrongAnswer(f"{words}: keys {list(found)}, count {response.count}, more {response.more}")
+    answers = (found.get(key.encode()) for key in words[1:])
+    ranges = [RangeResponse(kvs=[kv] if kv is not None else []) for kv in answers]
+    return TxnResponse(
+        header=response.header,
+        succeeded=True,
+        responses=[ResponseOp(response_range=one) for one in ranges],
+    )
 
 
 def is_definite(error: RaftKvError) -> bool:

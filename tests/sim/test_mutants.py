@@ -11,7 +11,7 @@ from raftkv.raft.core import Raft
 from raftkv.raft.quorum import majority
 from raftkv.sim.draw import draw_scenario, profile_named
 from raftkv.sim.mutants import report
-from raftkv.sim.mutants.catalogue import BLIND, BY_ID, CATALOGUE, mutant_named
+from raftkv.sim.mutants.catalogue import BLIND, BY_ID, CATALOGUE, REVIEW, mutant_named
 from raftkv.sim.mutants.hunt import Found, Hunt, Search, search
 from raftkv.sim.mutants.mutant import Mutant, Patch, installed
 from raftkv.sim.run import run_scenario
@@ -126,4 +126,4 @@ def test_a_seed_shows_a_mutant_again(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_ids_are_unique() -> None:
-    assert len(BY_ID) == len(CATALOGUE) + len(BLIND)
+    assert len(BY_ID) == len(CATALOGUE) + len(BLIND) + len(REVIEW)

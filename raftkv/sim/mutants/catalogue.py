@@ -1,7 +1,17 @@
 """All mutants, by id: those of the catalogue of bugs, and those written without looking at the checks."""
 
 from raftkv.errors import ConfigError
-from raftkv.sim.mutants import blind_core, blind_node, content, disks, elections, members, reads, replication
+from raftkv.sim.mutants import (
+    blind_core,
+    blind_node,
+    content,
+    disks,
+    elections,
+    members,
+    reads,
+    replication,
+    review,
+)
 from raftkv.sim.mutants.mutant import Mutant
 
 CATALOGUE: tuple[Mutant, ...] = (
@@ -15,7 +25,9 @@ CATALOGUE: tuple[Mutant, ...] = (
 
 BLIND: tuple[Mutant, ...] = (*blind_core.MUTANTS, *blind_node.MUTANTS)
 
-BY_ID: dict[str, Mutant] = {mutant.id: mutant for mutant in (*CATALOGUE, *BLIND)}
+REVIEW: tuple[Mutant, ...] = review.MUTANTS
+
+BY_ID: dict[str, Mutant] = {mutant.id: mutant for mutant in (*CATALOGUE, *BLIND, *REVIEW)}
 
 
 def mutant_named(name: str) -> Mutant:
