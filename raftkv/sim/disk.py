@@ -116,6 +116,8 @@ class SimDisk:
         self.crash_at: int | None = None
         self.no_space_at: int | None = None
         self.fenced = False
+        self.has_failed = False
+        """Whether a planned fault has struck: who uses the disk ends by that, sooner or later."""
         self.names: dict[str, Inode] = {}
         self.durable_names: dict[str, Inode] = {}
         self.name_changes: list[NameChange] = []
@@ -278,6 +280,7 @@ class SimDisk:
         for fault in self._faults:
             if fault[0] == action and path.endswith(fault[1]):
                 self._faults.remove(fault)
+                self.has_failed = True
                 raise fault[2]
 
     def take_room(self, size: int) -> None:

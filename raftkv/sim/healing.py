@@ -85,6 +85,8 @@ def gone(world: World) -> str:
 def _repair(world: World, member: Member) -> None:
     """Let a member run as well as it can."""
     member.slowness = 1.0
+    if member.disk.has_failed:
+        world.crash(member, "")  # it ends by that at its next save, which may be a while
     member.disk.heal()
     if member.running is not None and member.running.incarnation.paused:
         world.loop.resume(member.running.incarnation)
