@@ -68,8 +68,22 @@ def b7_commit_of_a_heartbeat(patch: Patch) -> None:
 
 
 MUTANTS = (
-    Mutant("B1", "no empty entry at the start of a leadership", b1_no_empty_entry, Hardness.HARD),
-    Mutant("B2", "leader without a quorum goes on leading", b2_leads_alone, Hardness.HARD),
+    Mutant(
+        "B1",
+        "no empty entry at the start of a leadership",
+        b1_no_empty_entry,
+        Hardness.HARD,
+        remark="Nothing wrong comes of it, and while clients write nothing is late: "
+        "a claim of `tests/raft` sees it",
+    ),
+    Mutant(
+        "B2",
+        "leader without a quorum goes on leading",
+        b2_leads_alone,
+        Hardness.HARD,
+        remark="Nothing wrong comes of it: its reads and writes wait for a quorum, and the next leader's "
+        "term ends it; a claim of `tests/raft` sees it",
+    ),
     Mutant("B3", "lost snapshot never sent again", b3_snapshot_waited_for_ever, Hardness.HARD),
     Mutant("B4", "wrong term before the first entry after a cut", b4_base_term_of_the_next, Hardness.HARD),
     Mutant("B5", "writes count for entries truncated meanwhile", b5_truncated_stays_durable, Hardness.HARD),
