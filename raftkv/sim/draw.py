@@ -30,6 +30,9 @@ BLACKOUT = "blackout"
 
 BLACKOUT_SECONDS = 0.3
 
+VALUE_SIZES = ("", "", "", "*100", "*900")
+"""How values are filled up: large ones fill the log, messages and disks sooner."""
+
 BEATS = (0.0, 0.25, 0.5, 0.5)
 """Seconds between the moments at which all clients begin; 0: each begins when it likes."""
 
@@ -384,6 +387,7 @@ class _Faults:
 def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Operation, ...]:
     """Return what the clients ask: each one thing after the other, at times of its own."""
     found: list[Operation] = []
+    size = random.choice(VALUE_SIZES)
     style = random.choice(("register", "mixed", "mixed"))
     beat = random.choice(BEATS)
     keys = [f"k{number}" for number in range(1, random.randint(1, profile.keys) + 1)]
@@ -396,7 +400,7 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
         at = random.uniform(0.5, 1.0)
         while at < SAFETY_END + 2:
             via = f"n{random.randint(1, nodes)}" if roams else home
-            words = _draw_request(random, style, keys, f"{client}.{len(found)}")
+            words = _draw_request(random, style, keys, f"{client}.{len(found)}{size}")
             found.append(Operation(_round(_on_beat(at, beat)), client, via, words))
             at += random.uniform(0, 2 * pause * (3 if random.random() < 0.05 else 1))
     return tuple(sorted(found, key=lambda operation: operation.at))

@@ -14,6 +14,8 @@ Its requests are words, so that they can stand in a scenario:
 ``compact``           forget the history below what this client saw
 ====================  ==================================================================================
 
+A value ``V*900`` is V, filled up to 900 characters.
+
 A ``Session`` is one client, which does one thing at a time. What it wrote down is a history for
 ``raftkv.checkers``, with the model ``mvcc-kv``.
 """
@@ -143,12 +145,14 @@ class Session:
 
     def _request(self, words: tuple[str, ...]) -> Request:
         match words:
-            case ("get" | "delete", _) | ("put", _, _):
+            case ("get" | "delete", _):
                 return words
+            case ("put", key, value):
+                return ("put", key, filled(value))
             case ("cas", key, value):
-                return ("txn", (self._as_seen(key),), (("put", key, value),), (("get", key),))
+                return ("txn", (self._as_seen(key),), (("put", key, filled(value)),), (("get", key),))
             case ("move", source, target, value) if source != target:
-                then = (("delete", source), ("put", target, value))
+                then = (("delete", source), ("put", target, filled(value)))
                 return ("txn", (self._as_seen(source),), then, (("get", source), ("get", target)))
             case ("scan" | "list", *keys) if keys:
                 return ("txn", (), tuple(("get", key) for key in keys), ())
@@ -196,6 +200,14 @@ def as_txn(words: tuple[str, ...], response: Any) -> TxnResponse:
         succeeded=True,
         responses=[ResponseOp(response_range=one) for one in ranges],
     )
+
+
+def filled(value: str) -> str:
+    """Return the value that a word stands for; raises ConfigError."""
+    text, star, size = value.partition("*")
+    if star and not size.isdecimal():
+        raise ConfigError(f"value {value!r}: use V*900 for V filled up to 900 characters")
+    return text.ljust(int(size), ".") if star else value
 
 
 def is_definite(error: RaftKvError) -> bool:

@@ -19,6 +19,7 @@ from raftkv.sim.run import Result, run_scenario
 from raftkv.sim.scenario import Fault, Heal, Operation, Scenario, parse_scenario
 from raftkv.sim.watch import Watcher
 from raftkv.sim.world import World
+from raftkv.workloads.kv import filled
 from tests.sim.digests import scenario_of
 
 REQUESTS = [("put", "k1", "a"), ("get", "k1"), ("put", "k2", "b"), ("scan", "k1", "k2")]
@@ -192,3 +193,12 @@ def test_a_healing_before_anybody_has_begun_makes_no_sense() -> None:
     for at in (-1.0, 0.0, 0.001):
         with pytest.raises(ConfigError, match="to start"):
             run_scenario(replace(CALM, heal=Heal(at, ("n1", "n2"))))
+
+
+def test_a_value_can_be_filled_up_to_a_size() -> None:
+    text = "nodes 3\nat 1 c1 via n1 put k1 v1*900\nat 1.5 c1 via n2 get k1\nheal at 3 with n1 n2 n3\n"
+    result = run_scenario(parse_scenario(f"# raftkv scenario 1\n{text}"))
+    assert result.passed, f"{result.check}: {result.detail}"
+    assert filled("v1*900") == "v1" + "." * 898 and filled("v1") == "v1"
+    with pytest.raises(ConfigError, match="use V"):
+        filled("v1*many")
