@@ -105,6 +105,7 @@ def shrink(
     complete = True
     try:
         search.to_the_end()
+        search.run_whole(run)  # of what is left, more may go: it may fail as well after an earlier healing
     except LimitReached:
         complete = False
     return Shrunk(search.best, search.result, search.runs, search.spent, complete)
@@ -162,6 +163,13 @@ class _Search:
         self._leave_out_faults()
         self._leave_out_operations()
         self._end_sooner()
+
+    def run_whole(self, run: Run) -> None:
+        """Try everything again with another way to run, if it is another one. Raises LimitReached."""
+        if run is not self._run:
+            self._run = run
+            self._tried.clear()
+            self.to_the_end()
 
     def _try(self, candidate: Scenario, seeds: int = 0) -> bool:
         """Take a candidate if it fails as it should, perhaps with another seed."""
