@@ -19,12 +19,8 @@ _INTRODUCTION = """\
 A mutant is the program with one bug in it, most of them with a history in a public project. It lives in
 `raftkv/sim/mutants/`, outside the program, as a patch of one rule or function. `raftkv sim mutants` looks for
 each with the default campaign (for the rows about lease reads: with that option on), from several base seeds,
-until a check fails. This page is written by
-
-```
-raftkv sim mutants --json >> FILE
-raftkv sim mutants --read FILE --table docs/mutants.md
-```
+until a check fails. `raftkv sim mutants --json >> FILE` hunts, and
+`raftkv sim mutants --read FILE --table docs/mutants.md` writes this page.
 
 *Seeds* is the median of the seeds that the searches took. A search without a failure counts as longer than
 any; where most ended so, ">" stands before what they ran. The goals are 20 seeds for class E, 500 for M and
@@ -42,7 +38,7 @@ _BLIND = """
 ## Written blind
 
 Twenty more were written from what goes wrong in such programs, without a look at which checks there are, and
-hunted for at most 200 seeds each.
+hunted for at most 75 seconds each, which is some ten seeds a search.
 """
 
 _REVIEW = """
