@@ -1,6 +1,6 @@
 """What leaves a member is held against the log on its disk, and the rules learn of votes that go ahead."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -13,14 +13,6 @@ from raftkv.sim.mutants.mutant import installed
 from raftkv.sim.run import run_scenario
 from raftkv.sim.scenario import parse_scenario
 from tests.sim.stage import Stage
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    one = Stage()
-    one.leader()
-    yield one
-    one.close()
 
 
 def ack(term: int, index: int) -> Message:

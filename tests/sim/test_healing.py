@@ -1,20 +1,10 @@
 """What is healed, and how: nothing that struck before the healing ends a member after it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from raftkv.errors import StorageError
 from raftkv.sim.healing import heal
 from tests.sim.stage import Stage
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    one = Stage()
-    one.leader()
-    yield one
-    one.close()
 
 
 def test_a_member_whose_disk_has_failed_without_its_notice_is_started_anew(stage: Stage) -> None:
