@@ -287,6 +287,10 @@ class Wal:
         for segment in unused:
             if segment is not spare:
                 await segment.file.close()
+        if spare is not None:
+            # The sync that made it as long as it reads may have failed, and the length with it.
+            await spare.file.preallocate(spare.size)
+            await spare.file.sync()
         await self._supply.begin(self._segment.sequence + 1, spare)
 
     async def _abandon(self) -> None:

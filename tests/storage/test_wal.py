@@ -207,6 +207,25 @@ async def test_what_a_failed_sync_left_behind_is_durable_once_it_was_recovered(s
     assert held(await reopen(disk.power_loss(Outcome.NOTHING))) == recovered
 
 
+async def test_the_length_of_a_segment_whose_sync_failed_is_durable_before_it_is_used() -> None:
+    """A large save makes the spare segment longer; when that sync fails, only the page cache has the length."""
+    disk = SimDisk()
+    wal = await create(disk)
+    for index in range(2, 5):
+        await wal.save([append(index, size=400)])
+    await wal.reserve()
+    disk.fail_next("sync", StorageError("input/output error"), ".wal")
+    with pytest.raises(StorageError, match="input/output error"):
+        await wal.save([append(5, size=20_000)])
+    await wal.close()
+    disk = disk.kill()
+    wal, recovered = await Wal.open(disk, DIRECTORY, segment_bytes=SEGMENT)
+    assert recovered.entries[-1].index == 4
+    await wal.save([append(5, size=20_000)])
+    await wal.close()
+    assert held(await reopen(disk.power_loss(Outcome.NOTHING))).entries[-1].index == 5
+
+
 @pytest.mark.parametrize("action", ["create", "preallocate", "sync", "rename", "sync directory"])
 async def test_an_error_while_the_next_segment_is_made_ends_the_log_too(action: str) -> None:
     disk = SimDisk()

@@ -230,7 +230,7 @@ MUTANTS = (
         "apply depends on the local clock",
         a2_local_clock,
         Hardness.MEDIUM,
-        (*STATE_MACHINE_SAFETY, "linearizability"),
+        (*STATE_MACHINE_SAFETY, *SNAPSHOT, "linearizability"),
     ),
     Mutant("A4", "retry applied twice", a4_retry_applied_twice, Hardness.MEDIUM, LOST_WRITE),
     Mutant(

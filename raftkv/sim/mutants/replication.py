@@ -147,7 +147,11 @@ MUTANTS = (
         (*LEADER_COMPLETENESS, *QUORUM_DURABLE, *SENT_IS_DURABLE, *STATE_MACHINE_SAFETY),
     ),
     Mutant(
-        "L3", "conflict not truncated", l3_conflict_stays, Hardness.EASY, (*LOG_MATCHING, *QUORUM_DURABLE)
+        "L3",
+        "conflict not truncated",
+        l3_conflict_stays,
+        Hardness.EASY,
+        (*LOG_MATCHING, *QUORUM_DURABLE, *STATE_MACHINE_SAFETY),
     ),
     Mutant(
         "L4",
