@@ -208,7 +208,7 @@ async def test_what_a_failed_sync_left_behind_is_durable_once_it_was_recovered(s
 
 
 async def test_the_length_of_a_segment_whose_sync_failed_is_durable_before_it_is_used() -> None:
-    """A large save makes the spare segment longer; when that sync fails, only the page cache has the length."""
+    """A large save makes the spare segment longer; when that sync fails, only the page cache knows."""
     disk = SimDisk()
     wal = await create(disk)
     for index in range(2, 5):
