@@ -38,7 +38,7 @@ _BLIND = """
 ## Written blind
 
 Twenty more were written from what goes wrong in such programs, without a look at which checks there are, and
-hunted for at most 75 seconds each, which is some ten seeds a search.
+hunted in the same way; "seconds" says for how long.
 """
 
 _REVIEW = """
