@@ -28,7 +28,7 @@ any; where most ended so, ">" stands before what they ran. The goals are 20 seed
 rule of Raft is checked at every step, so it often speaks before harm is done. To see one again:
 `raftkv sim replay SEED --mutant ID`, with the seed of the table (and `--profile lease-reads` for the rows R5
 and R7). Every fourth seed of a search has five members: add `--nodes 5` where the seed divided by four leaves
-three.
+three. A seed holds for the state of the program that was hunted; a later change moves what it draws or when.
 
 *Seconds* are those of all searches together, on one core each. What the first search found was shrunk to a
 script by itself: its lines, and the seconds that took.
