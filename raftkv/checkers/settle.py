@@ -41,7 +41,7 @@ def settle(history: Sequence[Operation], writes: Writes) -> list[Operation]:
             continue
         made = {revision for put in puts_of(operation) for revision in revisions.get(put, ())}
         if len(made) > 1:
-            settled.append(operation)  # done twice, which no order explains
+            settled.append(operation)  # done twice; it can stand for one of the two only
         elif made:
             [revision] = made
             settled.append(_done(operation, revision, known[revision]))

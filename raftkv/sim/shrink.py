@@ -32,6 +32,7 @@ MORE_SEEDS = 7
 """So many for a small part of the operations, which takes little time to run."""
 
 THINNER = (32, 16, 8, 4, 2)
+"""Of so many operations one is kept, fewest first."""
 
 LARGE_PART = 8
 """Faults or operations from which on a part is worth other seeds."""
