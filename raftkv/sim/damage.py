@@ -5,6 +5,7 @@ that the crash interrupted, never acknowledged (see "Known limits" in docs/archi
 something that tells of it, so a member has to find it or do without it:
 
 - ``flip`` and ``zero`` stay before the last save that is whole: that save says what was durable before it.
+  So does ``rot``.
 - ``cut`` may take the last save too: a segment says how long it is. It leaves less than eight zeros at the
   end: more of them, directly behind a save, say that the segment has only lost space that was not used. And
   nothing is left rather than zeros alone, as an unused segment has them.
@@ -34,13 +35,17 @@ MIN_ROTTEN_BYTES = 4096
 def rot(disk: SimDisk, where: str, random: Random) -> str:
     """Flip one bit: in the log well before its end, or in the newest snapshot. Return what was hit."""
     names = _files(disk, where)
-    used = [(name, _used(disk, name)) for name in names]
+    used = {name: _used(disk, name) for name in names}
     if where == "wal":
-        used = [(name, size) for name, size in used if size >= MIN_ROTTEN_BYTES]
-    if not used:
+        # A save that a crash tore may be longer than all before it: half of what is there can be too far.
+        ends = _ends_of_log(disk, names, "flip")
+        used = {
+            name: min(size // 2, ends.get(name, 0)) for name, size in used.items() if size >= MIN_ROTTEN_BYTES
+        }
+    name, size = next(reversed(used.items()), ("", 0))
+    if not size:
         return ""
-    name, size = used[-1]
-    place = random.randrange(size // 2 if where == "wal" else size)
+    place = random.randrange(size)
     disk.content(name)[place] ^= 1 << random.randrange(8)
     disk.settle()
     return f"{name} {place}"

@@ -11,7 +11,7 @@ from raftkv.errors import ConfigError, SnapshotDamaged, StorageCorrupt
 from raftkv.node.restore import restore
 from raftkv.raft import Configuration
 from raftkv.sim.checks import Replay
-from raftkv.sim.damage import MOST_SECTORS, WAYS, damage, last_save
+from raftkv.sim.damage import MIN_ROTTEN_BYTES, MOST_SECTORS, WAYS, damage, last_save, rot
 from raftkv.sim.disk import SECTOR, SimDisk
 from raftkv.sim.members import LOG, SEGMENT_BYTES, SNAPSHOTS
 from raftkv.sim.scenario import Scenario
@@ -96,6 +96,22 @@ def test_the_last_save_stays_as_it_is(disk: SimDisk, way: str) -> None:
         assert segments[-1] in after.names
         if way != "gone":
             assert bytes(after.content(path))[start:] == saved
+
+
+def test_rot_stays_before_the_last_save_even_if_a_torn_one_is_longer(disk: SimDisk) -> None:
+    """Seed 3000016 with lease reads and mutant R7: the bit was in the last vote that was saved."""
+    after = disk.kill()
+    segments = sorted(name for name in after.names if name.endswith(".wal"))
+    number, start = last_save(after, segments)
+    content = after.content(path := segments[number])
+    assert start > 0
+    end = len(bytes(content).rstrip(b"\0"))
+    content[end:] = b"torn" * max(end, MIN_ROTTEN_BYTES)
+    assert last_save(after, segments) == (number, start)
+    saved, before = bytes(content[start:]), bytes(content[:start])
+    for seed in range(50):
+        assert path in rot(after, "wal", Random(seed))
+    assert bytes(content[start:]) == saved and bytes(content[:start]) != before
 
 
 def test_one_snapshot_alone_is_damaged_where_it_is_named(disk: SimDisk) -> None:
