@@ -217,9 +217,12 @@ def leader_completeness(step: Step, ledger: Ledger) -> str | None:
 
 
 def _lacks_committed(ledger: Ledger, leader: int) -> str | None:
-    log, known = ledger.members[leader].log, ledger.committed
-    if known and log[len(known) - 1 : len(known)] != known[-1:]:
-        return f"committed entry {known[-1][:2]} is not in the log of leader {leader}"
+    """Look for what was committed before the term of a leader, who may have come to lead after later ones."""
+    record = ledger.members[leader]
+    index = ledger.committed_before(record.leads)
+    known = ledger.committed[index - 1 : index] if index else []
+    if known and not record.log.holds(known[0]):
+        return f"committed entry {known[0][:2]} is not in the log of leader {leader}"
     return None
 
 

@@ -301,6 +301,7 @@ class Ledger:
         self.committed = PartialLog()
         self.configurations: History = []  # the committed ones, by index
         self.newly_committed = 0
+        self.commits: dict[int, int] = {}  # by term: up to where a member of that term was the first to know
         self.leaders: dict[int, int] = {}
         self.votes: dict[tuple[int, int], int] = {}
         self.read_floors: dict[tuple[int, int], int] = {}
@@ -382,7 +383,7 @@ class Ledger:
         member.leads = step.after.term if step.after.role is Role.LEADER else 0
         if member.leads:
             self.leaders.setdefault(member.leads, step.node_id)
-        self._record_committed(member.log, step.after.commit_index)
+        self._record_committed(member.log, step.after)
 
     def _record_effects(self, member: MemberRecord, step: Step) -> None:
         member.pending.extend(ready.write for ready in step.effects if ready.write is not None)
@@ -391,15 +392,21 @@ class Ledger:
         for entry in step.committed:
             member.applied = max(member.applied, entry.index)
 
-    def _record_committed(self, log: PartialLog, commit_index: int) -> None:
+    def _record_committed(self, log: PartialLog, status: Status) -> None:
         known = self.committed.end
         if log.start > known:
             self.committed.begin_after(log.start, log.start_term)
         end = self.committed.end
-        if commit_index > end:
-            self.committed.replace(end, log[end:commit_index])
+        if status.commit_index > end:
+            self.committed.replace(end, log[end : status.commit_index])
             self.configurations += configurations_in(self.committed[end:])
         self.newly_committed = self.committed.end - known
+        if self.newly_committed:
+            self.commits[status.term] = self.committed.end
+
+    def committed_before(self, term: int) -> int:
+        """Return up to which index entries were committed in terms before ``term``."""
+        return max((end for since, end in self.commits.items() if since < term), default=0)
 
     def forget(self) -> None:
         """Forget what is older than the window; some entries at a time, as that costs a look at all."""
@@ -416,7 +423,7 @@ class Ledger:
             for record in self.members.values():
                 record.forget(end)
         self.reads_forgotten |= len(self.read_floors) > self.window
-        for one in (self.votes, self.leaders, self.read_floors):
+        for one in (self.votes, self.leaders, self.read_floors, self.commits):
             keep_newest(one, self.window)
 
     def configuration_at(self, index: int) -> Configuration:

@@ -38,7 +38,8 @@ def choose_core(world: World, scenario: Scenario, further: Sequence[tuple[int, .
     voters = world.voters()
     wanted = scenario.heal.core if scenario.heal is not None else scenario.members
     members = world.members.values()
-    alive = [member for member in members if not (member.gone or (member.rotten and not member.running))]
+    # Who reads a damaged disk right now may still refuse it.
+    alive = [member for member in members if not (member.gone or (member.rotten and not member.node))]
     chosen = [member for member in alive if member.name in wanted and member.number in voters]
     for member in alive:
         if (short := _lacks_majority(world, chosen, further)) is None:

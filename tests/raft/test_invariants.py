@@ -94,6 +94,7 @@ def peer(match_index: int, next_index: int) -> dict[int, PeerStatus]:
 def commits(*entries: Entry) -> Setup:
     def setup(ledger: Ledger) -> None:
         ledger.committed.replace(0, entries)
+        ledger.commits[1] = len(entries)
         ledger.configurations.append((1, Configuration(VOTERS)))
 
     return setup
@@ -308,6 +309,24 @@ def test_no_rule_accuses_a_step_that_is_right(right: Step) -> None:
         ledger.leaders[2] = 1
 
     observer_of(RULES, led_by_1).observe(right)
+
+
+def test_a_leader_who_comes_late_need_not_have_what_a_later_term_committed() -> None:
+    """A candidate stood still with a majority's votes unread, and others went on: seed 412803."""
+    rules = tuple(rule for rule in RULES if rule.name == "leader_completeness")
+
+    def one_of_term_4_led(ledger: Ledger) -> None:
+        ledger.committed.replace(0, [BOOT])
+        ledger.commits[1] = 1
+        for node in (2, 3):
+            ledger.members[node].log = PartialLog([BOOT, OTHER])
+
+    observer = observer_of(rules, one_of_term_4_led)
+    led = leader(BOOT, OTHER, term=4)
+    observer.observe(step(led, led._replace(commit_index=2))._replace(node_id=2))
+    observer.observe(step(status(BOOT, term=3), leader(BOOT, term=3)))
+    with pytest.raises(RuleViolated, match=r"committed entry .* is not in the log of leader 1"):
+        observer.observe(step(status(BOOT, term=5), leader(BOOT, term=5)))
 
 
 def test_a_disk_is_known_by_its_acknowledged_writes() -> None:

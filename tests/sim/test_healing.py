@@ -3,7 +3,8 @@
 import pytest
 
 from raftkv.errors import StorageError
-from raftkv.sim.healing import heal
+from raftkv.sim.healing import choose_core, heal
+from raftkv.sim.scenario import Scenario
 from tests.sim.stage import Stage
 
 
@@ -29,3 +30,15 @@ def test_a_sound_member_goes_on(stage: Stage) -> None:
     before = [member.running for member in stage.world.members.values()]
     heal(stage.world, list(stage.world.members.values()))
     assert [member.running for member in stage.world.members.values()] == before
+
+
+def test_who_reads_a_damaged_disk_at_the_healing_is_not_counted_on(stage: Stage) -> None:
+    """It was taken for one that is up, and refused what it read: a false alarm of seed 402796."""
+    member = stage.member(2)
+    stage.world.crash(member, "all")
+    member.rotten = True
+    stage.world.start(member)
+    assert member.running is not None and member.node is None
+    assert [one.number for one in choose_core(stage.world, Scenario(), ())] == [1, 3]
+    stage.wait_for(lambda: member.node)
+    assert [one.number for one in choose_core(stage.world, Scenario(), ())] == [1, 2, 3]
