@@ -1,10 +1,11 @@
 """A fault that follows the leadership: each leader is cut off soon after it begins to lead.
 
 The one before it is let back in at that moment. So leader follows leader, each with entries of its own that
-nobody else or only some have: logs come apart as in the thesis' figures 3.6 and 3.7.
+nobody else or only some have: logs come apart as in the thesis' figures 3.6 and 3.7. Where the rest still
+decides, some others may be cut off together with the leader, and take its entries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from raftkv.sim.network import SimNetwork
@@ -46,14 +47,20 @@ class Coups:
     def _strike(self, leader: int) -> None:
         if self._is_over or self._is_healed():
             return
-        before, self._links = self._links, links_of(self._world, leader, self._way)
+        before, self._links = self._links, links_of(self._world, self._party(leader), self._way)
         self._network.cut(self._links)
         self._network.mend(before)
 
+    def _party(self, leader: int) -> list[int]:
+        """Return the leader and at most so many others that a majority stays outside."""
+        others = [other for other in self._world.voters() if other != leader]
+        most = max(0, len(others) // 2 - 1)
+        return [leader, *self._random.sample(others, self._random.randint(0, most) if most else 0)]
 
-def links_of(world: World, number: int, way: str) -> list[Link]:
-    """Return a member's links to all others, the way that is named."""
-    others = [other for other in world.members if other != number]
-    outward = [(number, other) for other in others]
-    inward = [(other, number) for other in others]
+
+def links_of(world: World, party: Sequence[int], way: str) -> list[Link]:
+    """Return the links of some members to all others, the way that is named."""
+    others = [other for other in world.members if other not in party]
+    outward = [(one, other) for one in party for other in others]
+    inward = [(other, one) for one in party for other in others]
     return {"out": outward, "in": inward}.get(way, outward + inward)

@@ -173,7 +173,7 @@ class Driver:
         """Cut whoever leads off: what it sends (``out``), what it is sent (``in``), or ``both``."""
         if (member := self._leader()) is None:
             return
-        links = links_of(self._world, member.number, fault.words[0])
+        links = links_of(self._world, [member.number], fault.words[0])
         self._world.network.cut(links)
         self._lasting(fault, lambda: self._world.network.mend(links))
 

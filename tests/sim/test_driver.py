@@ -106,6 +106,22 @@ def test_coups_cut_each_leader_off_and_let_the_one_before_back_in(stage: Stage) 
     assert max(stage.world.observer.ledger.leaders) <= led + 1, "nobody is cut off any more"
 
 
+def test_coups_cut_some_others_off_with_the_leader_where_the_rest_decides() -> None:
+    stage = Stage(Scenario(nodes=5))
+    first = stage.leader()
+    stage.play("coups both 10ms for 20", f"kill n{first}", f"start n{first}")
+    sizes = set()
+    for _ in range(190):
+        stage.run(0.1)
+        parts = [
+            [other for other in stage.world.members if not stage.world.network.is_cut((one, other))]
+            for one in stage.world.members
+        ]
+        sizes |= {len(part) for part in parts}
+    stage.close()
+    assert sizes == {1, 2, 3, 4, 5}
+
+
 def test_a_fault_without_an_end_counts_until_the_healing_and_two_at_once_count_once(stage: Stage) -> None:
     stage.play("cut n1>n2", "cut n2>n3 for 1")
     stage.run(3)
