@@ -99,5 +99,7 @@ MUTANTS = (
         Hardness.HARD,
         FRESH_READS,
         "lease-reads",
+        remark="The old leader hears of the new term with its next heartbeat, so a read has to fall between "
+        "that and the first commit of the new one; a claim of `tests/raft` sees it",
     ),
 )

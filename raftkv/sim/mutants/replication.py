@@ -173,6 +173,8 @@ MUTANTS = (
         l7_match_from_before,
         Hardness.MEDIUM,
         (*STATE_MACHINE_SAFETY, *QUORUM_DURABLE),
+        remark="A member has to lead twice without a restart, of five members, with its tail replaced "
+        "between, and a peer still behind at its second election; a claim of `tests/raft` sees it",
     ),
     Mutant(
         "L9",
