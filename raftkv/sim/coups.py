@@ -2,7 +2,8 @@
 
 The one before it is let back in at that moment. So leader follows leader, each with entries of its own that
 nobody else or only some have: logs come apart as in the thesis' figures 3.6 and 3.7. Where the rest still
-decides, some others may be cut off together with the leader, and take its entries.
+decides, some others may be cut off together with the leader, and take its entries; they are let back in one
+leader later than it.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ class Coups:
         self._way = way
         self._longest = longest
         self._random = Random(f"{world.random.random()}:coups")
-        self._links: list[Link] = []
+        self._back_next: list[Link] = []
+        self._back_later: list[Link] = []
         self._is_over = False
         world.listeners.append(self._told)
 
@@ -32,7 +34,7 @@ class Coups:
         """Let the last one back in, and leave the leaders alone."""
         self._is_over = True
         self._world.listeners.remove(self._told)
-        self._network.mend(self._links)
+        self._network.mend(self._back_next + self._back_later)
 
     @property
     def _network(self) -> SimNetwork:
@@ -47,20 +49,27 @@ class Coups:
     def _strike(self, leader: int) -> None:
         if self._is_over or self._is_healed():
             return
-        before, self._links = self._links, links_of(self._world, self._party(leader), self._way)
-        self._network.cut(self._links)
-        self._network.mend(before)
+        companions = [] if self._back_later else self._companions(leader)
+        outside = [other for other in self._world.members if other not in (leader, *companions)]
+        back = self._back_next
+        self._back_next = self._cut([leader], outside) + self._back_later
+        self._back_later = self._cut(companions, outside)
+        self._network.mend(back)
 
-    def _party(self, leader: int) -> list[int]:
-        """Return the leader and at most so many others that a majority stays outside."""
+    def _companions(self, leader: int) -> list[int]:
+        """Return some others, at most so many that a majority stays outside."""
         others = [other for other in self._world.voters() if other != leader]
         most = max(0, len(others) // 2 - 1)
-        return [leader, *self._random.sample(others, self._random.randint(0, most) if most else 0)]
+        return self._random.sample(others, self._random.randint(0, most)) if most else []
+
+    def _cut(self, party: Sequence[int], outside: Sequence[int]) -> list[Link]:
+        links = links_between(party, outside, self._way)
+        self._network.cut(links)
+        return links
 
 
-def links_of(world: World, party: Sequence[int], way: str) -> list[Link]:
-    """Return the links of some members to all others, the way that is named."""
-    others = [other for other in world.members if other not in party]
+def links_between(party: Sequence[int], others: Sequence[int], way: str) -> list[Link]:
+    """Return the links of some members to others, the way that is named."""
     outward = [(one, other) for one in party for other in others]
     inward = [(other, one) for one in party for other in others]
     return {"out": outward, "in": inward}.get(way, outward + inward)

@@ -274,7 +274,8 @@ class _Faults:
         yield Fault(at, "leader-crash", (outcome,), self._length(3))
 
     def _leader_cut(self, at: float) -> Iterator[Fault]:
-        yield Fault(at, "leader-cut", (self._random.choice(("in", "out", "both", "both")),), self._length(5))
+        way = self._random.choice(("in", "out", "both", "both", "one"))
+        yield Fault(at, "leader-cut", (way,), self._length(5))
 
     def _coups(self, at: float) -> Iterator[Fault]:
         """Cut off one leader after the other, before the last one is back: their logs come apart."""

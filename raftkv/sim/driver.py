@@ -10,7 +10,7 @@ from raftkv.mvcc.membership import MemberInfo
 from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
-from raftkv.sim.coups import Coups, links_of
+from raftkv.sim.coups import Coups, links_between
 from raftkv.sim.damage import damage, rot
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
 from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, milliseconds, parse_links
@@ -170,10 +170,17 @@ class Driver:
             self._lasting(fault, lambda: self._world.start(member))
 
     def _leader_cut(self, fault: Fault) -> None:
-        """Cut whoever leads off: what it sends (``out``), what it is sent (``in``), or ``both``."""
+        """Cut whoever leads off: what it sends (``out``), what it is sent (``in``), or ``both``.
+
+        ``one``: from one other member only, both ways (the *chained* scenario of Omni-Paxos, section 2).
+        """
         if (member := self._leader()) is None:
             return
-        links = links_of(self._world, [member.number], fault.words[0])
+        others = [other for other in self._world.members if other != member.number]
+        far, way = others, fault.words[0]
+        if way == "one":
+            far, way = [self._world.random.choice(others)], "both"
+        links = links_between([member.number], far, way)
         self._world.network.cut(links)
         self._lasting(fault, lambda: self._world.network.mend(links))
 

@@ -88,6 +88,18 @@ def test_links_are_cut_for_their_time(stage: Stage) -> None:
     assert not stage.world.network.is_partitioned
 
 
+def test_a_leader_is_cut_off_from_one_other_member_only(stage: Stage) -> None:
+    leader = stage.leader()
+    stage.play("leader-cut one for 2")
+    network, members = stage.world.network, list(stage.world.members)
+    cut = [(one, other) for one in members for other in members if network.is_cut((one, other))]
+    assert len(cut) == 2 and cut[0] == cut[1][::-1] and all(leader in link for link in cut)
+    stage.run(1.9)
+    assert stage.leader() == leader, "who still hears it does not vote against it"
+    stage.run(0.2)
+    assert not network.is_partitioned
+
+
 def test_coups_cut_each_leader_off_and_let_the_one_before_back_in(stage: Stage) -> None:
     first = stage.leader()
     term = stage.world.observer.ledger.members[first].hard_state.term
