@@ -9,6 +9,7 @@ leader later than it.
 from collections.abc import Callable, Sequence
 from random import Random
 
+from raftkv.errors import ConfigError
 from raftkv.sim.network import SimNetwork
 from raftkv.sim.watch import Link
 from raftkv.sim.world import World
@@ -19,7 +20,11 @@ class Coups:
     """Cuts leaders off until it is ``over`` or all is healed, each within ``longest`` seconds."""
 
     def __init__(self, world: World, way: str, longest: float, is_healed: Callable[[], bool]) -> None:
-        """``way``: ``out`` = nobody hears the leader, ``in`` = it hears nobody, ``both``."""
+        """``way``: ``out`` = nobody hears the leader, ``in`` = it hears nobody, ``both``.
+
+        Raises ConfigError for another way, now and not at the first strike.
+        """
+        links_between((), (), way)
         self._world = world
         self._is_healed = is_healed
         self._way = way
@@ -69,7 +74,12 @@ class Coups:
 
 
 def links_between(party: Sequence[int], others: Sequence[int], way: str) -> list[Link]:
-    """Return the links of some members to others, the way that is named."""
+    """Return the links of some members to others, the way that is named; raises ConfigError for no such way."""
     outward = [(one, other) for one in party for other in others]
     inward = [(other, one) for one in party for other in others]
-    return {"out": outward, "in": inward}.get(way, outward + inward)
+    links = {"out": outward, "in": inward, "both": outward + inward}
+    if way not in links:
+        raise ConfigError(
+            f"there is no way {way!r} to cut a leader off; there are {', '.join(links)}, and one of leader-cut"
+        )
+    return links[way]

@@ -172,14 +172,15 @@ class Driver:
     def _leader_cut(self, fault: Fault) -> None:
         """Cut whoever leads off: what it sends (``out``), what it is sent (``in``), or ``both``.
 
-        ``one``: from one other member only, both ways (the *chained* scenario of Omni-Paxos, section 2).
+        ``one``: from one other voter only, both ways, as in the *chained* scenario of the Omni-Paxos paper.
         """
         if (member := self._leader()) is None:
             return
         others = [other for other in self._world.members if other != member.number]
         far, way = others, fault.words[0]
         if way == "one":
-            far, way = [self._world.random.choice(others)], "both"
+            voters = [other for other in others if other in self._world.voters()]
+            far, way = self._world.random.sample(voters, min(1, len(voters))), "both"
         links = links_between([member.number], far, way)
         self._world.network.cut(links)
         self._lasting(fault, lambda: self._world.network.mend(links))

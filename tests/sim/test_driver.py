@@ -122,16 +122,23 @@ def test_coups_cut_some_others_off_with_the_leader_where_the_rest_decides() -> N
     stage = Stage(Scenario(nodes=5))
     first = stage.leader()
     stage.play("coups both 10ms for 20", f"kill n{first}", f"start n{first}")
-    sizes = set()
+    members, network = list(stage.world.members), stage.world.network
+    away = set()
     for _ in range(190):
         stage.run(0.1)
-        parts = [
-            [other for other in stage.world.members if not stage.world.network.is_cut((one, other))]
-            for one in stage.world.members
-        ]
-        sizes |= {len(part) for part in parts}
+        reach = {one: [other for other in members if not network.is_cut((one, other))] for one in members}
+        few = tuple(len(reach[one]) for one in members if len(reach[one]) < 3)
+        away.add(few)
+        assert len(few) <= 2, "the rest decides"
     stage.close()
-    assert sizes == {1, 2, 3, 4, 5}
+    assert (2, 2) in away, "a companion is with its leader"
+    assert away & {(1, 1), (1, 2), (2, 1)}, "it is still away when the next leader is cut off"
+
+
+@pytest.mark.parametrize("line", ["leader-cut oen for 1", "coups one 10ms for 1"])
+def test_a_way_that_does_not_exist_is_named(stage: Stage, line: str) -> None:
+    with pytest.raises(ConfigError, match=r"no way 'o(en|ne)' .* there are out, in, both"):
+        stage.play(line)
 
 
 def test_a_fault_without_an_end_counts_until_the_healing_and_two_at_once_count_once(stage: Stage) -> None:
