@@ -198,8 +198,8 @@ MUTANTS = (
         "everything on the disk taken for committed",
         b16_commit_hint_ahead,
         Hardness.HARD,
-        remark="A vote goes ahead of entries on a full disk in 3 of 100 runs (a mark counts them), and a "
-        "restart has to follow; `tests/node` sees it",
+        remark="A vote goes ahead of entries on a full disk some 3 times in 100 runs (a mark counts it), "
+        "and a restart has to follow; `tests/node` sees it",
     ),
     Mutant("B17", "compares on a missing key hold", b17_missing_key_compares_equal, Hardness.HARD),
     Mutant("B18", "reads see one revision too much", b18_seen_too_early, Hardness.HARD),

@@ -99,7 +99,7 @@ MUTANTS = (
         Hardness.HARD,
         FRESH_READS,
         "lease-reads",
-        remark="The old leader hears of the new term with its next heartbeat, so a read has to fall between "
-        "that and the first commit of the new one; a claim of `tests/raft` sees it",
+        remark="Who does not hear the leader soon lacks entries, and gets no vote for that reason alone: "
+        "an election within a lease takes a moment without writes; a claim of `tests/raft` sees it",
     ),
 )
