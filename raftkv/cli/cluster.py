@@ -117,7 +117,7 @@ def _follow(log: Path, offset: int) -> None:
                 sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
             else:
-                time.sleep(0.2)
+                time.sleep(0.2)  # a file tells nobody that it has grown; `tail -f` asks as well
 
 
 def _kill(cluster: LocalCluster, arguments: argparse.Namespace) -> int:

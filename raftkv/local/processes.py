@@ -77,7 +77,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, interval: float = 
     while not condition():
         if time.monotonic() >= deadline:  # noqa: TID251
             return False
-        time.sleep(interval)
+        time.sleep(interval)  # the end of a process that is not our child can only be asked for
     return True
 
 
