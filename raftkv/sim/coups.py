@@ -74,12 +74,11 @@ class Coups:
 
 
 def links_between(party: Sequence[int], others: Sequence[int], way: str) -> list[Link]:
-    """Return the links of some members to others, the way that is named; raises ConfigError for no such way."""
+    """Return the links of some members to others, the way that is named. Raises ConfigError."""
     outward = [(one, other) for one in party for other in others]
     inward = [(other, one) for one in party for other in others]
     links = {"out": outward, "in": inward, "both": outward + inward}
     if way not in links:
-        raise ConfigError(
-            f"there is no way {way!r} to cut a leader off; there are {', '.join(links)}, and one of leader-cut"
-        )
+        ways = f"{', '.join(links)}, and for leader-cut one"
+        raise ConfigError(f"there is no way {way!r} to cut a leader off; there are {ways}")
     return links[way]
