@@ -28,7 +28,7 @@ from raftkv.mvcc.commands import RequestId, decode_command, encode_command
 from raftkv.mvcc.key_index import KeyIndex
 from raftkv.mvcc.scan import RangeScan
 from raftkv.mvcc.store import Store
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     CompareResult,

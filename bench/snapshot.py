@@ -26,7 +26,7 @@ from raftkv.mvcc.commands import RequestId
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
 from raftkv.raft.types import Configuration, Snapshot
-from raftkv.schema.messages import CompactionRequest, PutRequest
+from raftkv.schema.kv import CompactionRequest, PutRequest
 from raftkv.server import GC_THRESHOLDS
 from raftkv.storage.disk import FileDisk
 from raftkv.storage.snapshot_format import Block, SnapshotMeta, SnapshotRef

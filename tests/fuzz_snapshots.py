@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["raftkv"]):
     from raftkv.mvcc.machine import Machine
     from raftkv.mvcc.parts import Block
     from raftkv.raft.types import Configuration, Snapshot
-    from raftkv.schema.messages import RangeRequest
+    from raftkv.schema.kv import RangeRequest
     from raftkv.storage import snapshot_format
     from raftkv.storage.snapshot_format import SnapshotDecoder, SnapshotEncoder, SnapshotMeta
 

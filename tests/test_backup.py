@@ -17,15 +17,8 @@ from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.node.config import Config, cluster_id, member_id
 from raftkv.raft import Configuration, HardState, Snapshot
-from raftkv.schema.messages import (
-    AlarmAction,
-    AlarmRequest,
-    AlarmType,
-    CompactionRequest,
-    DeleteRangeRequest,
-    PutRequest,
-    RangeRequest,
-)
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest
+from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 from raftkv.storage.disk import FileDisk
 from raftkv.storage.snapshot_format import Block, SnapshotEncoder, SnapshotMeta
 from raftkv.storage.snapshots import SnapshotFolder

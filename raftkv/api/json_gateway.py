@@ -16,23 +16,20 @@ from raftkv.api.status import DEADLINE_EXCEEDED, status_of
 from raftkv.errors import NoLeader, RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema import json_codec
+from raftkv.schema.cluster import MemberListRequest
 from raftkv.schema.json_decode import MAX_PARTS
-from raftkv.schema.messages import (
-    AlarmRequest,
+from raftkv.schema.kv import (
     CompactionRequest,
-    DefragmentRequest,
     DeleteRangeRequest,
     DeleteRangeResponse,
-    MemberListRequest,
     PutRequest,
     RangeRequest,
     RangeResponse,
     ResponseOp,
-    SnapshotRequest,
-    StatusRequest,
     TxnRequest,
     TxnResponse,
 )
+from raftkv.schema.maintenance import AlarmRequest, DefragmentRequest, SnapshotRequest, StatusRequest
 from raftkv.service import ClusterService, KvService, MaintenanceService
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
 

@@ -12,7 +12,7 @@ from raftkv.api.status import status_of
 from raftkv.errors import RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema.json_codec import quote
-from raftkv.schema.messages import AlarmType
+from raftkv.schema.maintenance import AlarmType
 from raftkv.service.maintenance import ETCD_VERSION
 
 CLUSTER_VERSION = "3.5.0"

@@ -6,15 +6,8 @@ from raftkv.errors import FormatTooNew, PeerProtocolError
 from raftkv.mvcc.commands import PublishMember, decode_command
 from raftkv.raft import decode_configuration
 from raftkv.raft.types import Entry, EntryKind
-from raftkv.schema.messages import (
-    AlarmAction,
-    AlarmRequest,
-    AlarmType,
-    CompactionRequest,
-    DeleteRangeRequest,
-    PutRequest,
-    TxnRequest,
-)
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 
 LONGEST = 60
 """Characters of a key that are shown."""

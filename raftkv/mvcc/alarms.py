@@ -10,17 +10,8 @@ from typing import ClassVar
 from raftkv import errors
 from raftkv.mvcc.commands import CommandRequest
 from raftkv.mvcc.parts import CopiedDump, nonsense, pack_block, unpack_block
-from raftkv.schema.messages import (
-    AlarmAction,
-    AlarmMember,
-    AlarmRequest,
-    AlarmType,
-    CompactionRequest,
-    DeleteRangeRequest,
-    PutRequest,
-    RequestOp,
-    TxnRequest,
-)
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RequestOp, TxnRequest
+from raftkv.schema.maintenance import AlarmAction, AlarmMember, AlarmRequest, AlarmType
 
 PUT_OVERHEAD = 256
 """Bytes that etcd counts for a put beside its key and value."""

@@ -17,13 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 import msgpack
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
-from raftkv.schema.messages import (
-    AlarmRequest,
-    CompactionRequest,
-    DeleteRangeRequest,
-    PutRequest,
-    TxnRequest,
-)
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.maintenance import AlarmRequest
 from raftkv.schema.packed import pack, unpack
 
 FORMAT_VERSION = 1

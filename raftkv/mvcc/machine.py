@@ -9,9 +9,7 @@ from raftkv.mvcc.cut import MachineCut
 from raftkv.mvcc.digest import digest_of
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.membership import MemberInfo
-from raftkv.schema.messages import (
-    AlarmRequest,
-    AlarmResponse,
+from raftkv.schema.kv import (
     CompactionRequest,
     CompactionResponse,
     DeleteRangeRequest,
@@ -22,6 +20,7 @@ from raftkv.schema.messages import (
     TxnRequest,
     TxnResponse,
 )
+from raftkv.schema.maintenance import AlarmRequest, AlarmResponse
 
 CommandResponse: TypeAlias = (
     PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse | AlarmResponse | list[MemberInfo]

@@ -9,7 +9,7 @@ from raftkv.mvcc.bounds import bounds
 from raftkv.mvcc.scan import RangeScan
 from raftkv.mvcc.version_table import LATEST, VersionTable, newest_of, seen_at
 from raftkv.mvcc.versions import CREATE, KEY, LEASE, VALUE, VERSION, deletion, to_key_value
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     DeleteRangeRequest,
     DeleteRangeResponse,
     PutRequest,

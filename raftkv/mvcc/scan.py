@@ -17,14 +17,7 @@ from raftkv.mvcc.bounds import bounds
 from raftkv.mvcc.key_index import after
 from raftkv.mvcc.version_table import VersionTable, newest_of, seen_at
 from raftkv.mvcc.versions import CREATE, KEY, MOD, VALUE, VERSION, Version, to_bare_key, to_key_value
-from raftkv.schema.messages import (
-    KeyValue,
-    RangeRequest,
-    RangeResponse,
-    ResponseHeader,
-    SortOrder,
-    SortTarget,
-)
+from raftkv.schema.kv import KeyValue, RangeRequest, RangeResponse, ResponseHeader, SortOrder, SortTarget
 
 _SORT_ORDERS = frozenset(int(order) for order in SortOrder)
 

@@ -16,7 +16,7 @@ from raftkv.mvcc.store_loading import StoreLoader
 from raftkv.mvcc.txn import TxnPlan
 from raftkv.mvcc.validate import check_range
 from raftkv.mvcc.version_table import VersionTable, visible_from
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     CompactionResponse,
     DeleteRangeRequest,

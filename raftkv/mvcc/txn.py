@@ -16,7 +16,7 @@ from raftkv.mvcc.bounds import BoundsSet, bounds
 from raftkv.mvcc.revision_writer import RevisionWriter, check_lease
 from raftkv.mvcc.version_table import VersionTable, newest_of
 from raftkv.mvcc.versions import CREATE, LEASE, MOD, VALUE, VERSION, Version
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     Compare,
     CompareResult,
     CompareTarget,

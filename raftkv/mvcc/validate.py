@@ -6,7 +6,7 @@ checks is etcd's, because it decides which of several errors a client sees.
 
 from raftkv import errors
 from raftkv.mvcc.bounds import FROM_KEY, BoundsSet, bounds
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     DeleteRangeRequest,

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from operator import itemgetter
 from typing import Final, TypeAlias
 
-from raftkv.schema.messages import KeyValue
+from raftkv.schema.kv import KeyValue
 
 Version: TypeAlias = tuple[int, int, int, int, int, bytes, bytes]
 """(mod_revision, sub_revision, create_revision, version, lease, key, value).

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from raftkv.errors import Compacted, ConfigError, NodeStopped, RaftKvError
-from raftkv.schema.messages import CompactionRequest
+from raftkv.schema.kv import CompactionRequest
 
 HOUR = 3600.0
 PAUSES = 10

@@ -14,7 +14,7 @@ from typing import Any
 from raftkv.errors import NodeStopped, QuotaExceeded, RaftKvError
 from raftkv.mvcc.alarms import growth_of
 from raftkv.mvcc.machine import Machine
-from raftkv.schema.messages import AlarmAction, AlarmRequest, AlarmType
+from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 
 WATCH_SECONDS = 0.5
 """How often a member looks whether what it applied has passed its limit."""

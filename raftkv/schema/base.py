@@ -93,8 +93,11 @@ def message(number: int, of: type, oneof: str = "") -> Any:
 
 
 def repeated(number: int, of: type | Kind) -> Any:
-    """Declare a list of sub-messages (a class) or of scalars (a Kind)."""
-    kind, cls = (of, None) if isinstance(of, Kind) else (Kind.MESSAGE, of)
+    """Declare a list of sub-messages (a class), of enum values (an IntEnum) or of scalars (a Kind)."""
+    if isinstance(of, Kind):
+        kind, cls = of, None
+    else:
+        kind, cls = Kind.ENUM if issubclass(of, IntEnum) else Kind.MESSAGE, of
     return dataclasses.field(default_factory=list, metadata={"spec": (number, kind, True, cls, "")})
 
 

@@ -1,7 +1,8 @@
 """etcd's Cluster service: who the members are."""
 
 from raftkv.node.node import Node
-from raftkv.schema.messages import Member, MemberListRequest, MemberListResponse, ResponseHeader
+from raftkv.schema.cluster import Member, MemberListRequest, MemberListResponse
+from raftkv.schema.kv import ResponseHeader
 from raftkv.service.header import complete
 
 

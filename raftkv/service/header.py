@@ -1,7 +1,7 @@
 """The header of a reply: who answered, at which revision, in which term."""
 
 from raftkv.node.node import Node
-from raftkv.schema.messages import ResponseHeader
+from raftkv.schema.kv import ResponseHeader
 
 
 def complete(header: ResponseHeader | None, node: Node) -> None:

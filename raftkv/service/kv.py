@@ -13,7 +13,7 @@ from raftkv.mvcc.scan import RangeScan
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.txn import TxnPlan, is_read_only, is_serializable
 from raftkv.node.node import Node
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     CompactionResponse,
     DeleteRangeRequest,

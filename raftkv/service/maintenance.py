@@ -7,7 +7,8 @@ from raftkv.errors import InvalidRequest, TooManyRequests
 from raftkv.mvcc.machine import Machine
 from raftkv.node.node import Node
 from raftkv.raft import NO_NODE
-from raftkv.schema.messages import (
+from raftkv.schema.kv import ResponseHeader
+from raftkv.schema.maintenance import (
     AlarmAction,
     AlarmMember,
     AlarmRequest,
@@ -15,7 +16,6 @@ from raftkv.schema.messages import (
     AlarmType,
     DefragmentRequest,
     DefragmentResponse,
-    ResponseHeader,
     SnapshotRequest,
     SnapshotResponse,
     StatusRequest,

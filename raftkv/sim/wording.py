@@ -22,13 +22,7 @@ from raftkv.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftkv.schema.messages import (
-    CompactionRequest,
-    DeleteRangeRequest,
-    PutRequest,
-    RangeRequest,
-    TxnRequest,
-)
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 
 MOST_CHARACTERS = 80
 """Longer texts end in three dots."""

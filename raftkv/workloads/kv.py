@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.mvcc_kv import Kv
 from raftkv.errors import ConfigError, NoSpace, ProposalDropped, RaftKvError, RequestError
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     CompareResult,

@@ -7,7 +7,7 @@ import pytest
 
 from raftkv import errors
 from raftkv.raft import NO_NODE
-from raftkv.schema.messages import PutRequest
+from raftkv.schema.kv import PutRequest
 from tests.api.http import CORS, call, encode, exchange
 from tests.service.fake_node import CLUSTER, MEMBER, FakeNode
 

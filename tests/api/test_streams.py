@@ -10,7 +10,7 @@ import pytest
 
 from raftkv import errors
 from raftkv.raft import NO_NODE
-from raftkv.schema.messages import AlarmAction, AlarmRequest, AlarmType
+from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 from raftkv.service.maintenance import BLOB_BYTES
 from tests.api.http import CORS, Reply, call, encode
 from tests.service.fake_node import FakeFile, FakeNode

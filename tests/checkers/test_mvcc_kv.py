@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from raftkv.checkers import REFUSED, Kv, MvccKv, Operation, Outcome
 from raftkv.checkers.mvcc_kv import apply
 from raftkv.mvcc.store import Store as RealStore
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     Compare,
     CompareResult,
     CompareTarget,

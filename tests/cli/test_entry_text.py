@@ -5,7 +5,8 @@ import pytest
 from raftkv.cli.entry_text import describe_entry
 from raftkv.mvcc.commands import CommandRequest, RequestId, encode_command
 from raftkv.raft.types import Entry, EntryKind
-from raftkv.schema.messages import AlarmAction, AlarmRequest, AlarmType, CompactionRequest, PutRequest
+from raftkv.schema.kv import CompactionRequest, PutRequest
+from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.membership import encode_members
 from raftkv.raft import Configuration, Entry, EntryKind, HardState, Snapshot, bootstrap_entry
 from raftkv.raft.ready import Write
-from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
 from raftkv.storage.disk import FileDisk
 from raftkv.storage.records import Metadata
 from raftkv.storage.segments import segment_name

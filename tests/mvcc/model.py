@@ -6,7 +6,7 @@ Written from the API's rules alone; it shares no code with raftkv.mvcc.
 from dataclasses import dataclass, replace
 
 from raftkv import errors
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     Compare,
     DeleteRangeRequest,
     DeleteRangeResponse,

@@ -1,7 +1,7 @@
 """Short ways to write requests down."""
 
 from raftkv.mvcc.store import Store
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     DeleteRangeRequest,

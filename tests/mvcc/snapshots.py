@@ -13,7 +13,7 @@ from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.mvcc.parts import Block
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.versions import MOD, Version
-from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 from tests.mvcc.requests import EVERYTHING, delete, put
 
 KEYS = [b"a", b"a\x00", b"ab", b"b", b"c", b"d", b"\xff"]

@@ -9,17 +9,8 @@ from raftkv.mvcc.commands import CommandRequest
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.parts import pack_block
-from raftkv.schema.messages import (
-    AlarmAction,
-    AlarmMember,
-    AlarmRequest,
-    AlarmResponse,
-    AlarmType,
-    CompactionRequest,
-    DeleteRangeRequest,
-    PutRequest,
-    TxnRequest,
-)
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.maintenance import AlarmAction, AlarmMember, AlarmRequest, AlarmResponse, AlarmType
 from tests.mvcc.requests import delete, nested, put, read
 from tests.mvcc.test_machine import Feeder
 

@@ -14,14 +14,7 @@ from raftkv.mvcc.commands import (
     encode_command,
 )
 from raftkv.mvcc.membership import MemberInfo, Membership, decode_members, encode_members
-from raftkv.schema.messages import (
-    CompactionRequest,
-    Compare,
-    DeleteRangeRequest,
-    PutRequest,
-    RequestOp,
-    TxnRequest,
-)
+from raftkv.schema.kv import CompactionRequest, Compare, DeleteRangeRequest, PutRequest, RequestOp, TxnRequest
 from tests.mvcc.requests import delete, nested, put, read
 
 ID = RequestId(2**64 - 1, 3, 2**40)

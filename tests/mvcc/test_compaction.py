@@ -5,7 +5,7 @@ import pytest
 from raftkv import errors
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.versions import KEY, MOD, VERSION
-from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 from tests.mvcc.requests import EVERYTHING, compact, delete, keys_of, nested, put, store_with
 
 

@@ -14,7 +14,7 @@ from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.parts import Block
 from raftkv.mvcc.sessions import WINDOW
 from raftkv.mvcc.versions import KEY, MOD
-from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 from tests.mvcc.requests import EVERYTHING, delete, put
 from tests.mvcc.snapshots import (
     KEYS,

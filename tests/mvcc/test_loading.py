@@ -15,7 +15,7 @@ from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.mvcc.parts import Block, pack_block
 from raftkv.mvcc.sessions import WINDOW
 from raftkv.mvcc.store_dump import CHANGES, HEADER, VERSIONS
-from raftkv.schema.messages import CompactionRequest, DeleteRangeRequest, PutRequest
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest
 from tests.mvcc.snapshots import Recorded, load
 
 Version = tuple[Any, ...]

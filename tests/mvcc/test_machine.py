@@ -6,13 +6,7 @@ from raftkv import errors
 from raftkv.mvcc.commands import CommandRequest, PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Applied, Machine
 from raftkv.mvcc.membership import MemberInfo, encode_members
-from raftkv.schema.messages import (
-    CompactionRequest,
-    DeleteRangeRequest,
-    PutRequest,
-    RangeRequest,
-    TxnRequest,
-)
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 from tests.mvcc.requests import EVERYTHING, nested, put
 
 

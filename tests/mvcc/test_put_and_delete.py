@@ -4,7 +4,7 @@ import pytest
 
 from raftkv import errors
 from raftkv.mvcc.store import Store
-from raftkv.schema.messages import DeleteRangeRequest, KeyValue, PutRequest, RangeRequest
+from raftkv.schema.kv import DeleteRangeRequest, KeyValue, PutRequest, RangeRequest
 from tests.mvcc.requests import EVERYTHING, keys_of, store_with
 
 

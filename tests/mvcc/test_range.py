@@ -4,7 +4,7 @@ import pytest
 
 from raftkv import errors
 from raftkv.mvcc.store import Store
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     DeleteRangeRequest,
     PutRequest,

@@ -6,7 +6,7 @@ import pytest
 
 from raftkv.mvcc.scan import RangeScan
 from raftkv.mvcc.store import Store
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     DeleteRangeRequest,
     PutRequest,

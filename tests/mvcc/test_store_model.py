@@ -12,7 +12,7 @@ from raftkv.mvcc import validate
 from raftkv.mvcc.scan import RangeScan
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.versions import KEY, MOD, VERSION
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     DeleteRangeRequest,

@@ -6,7 +6,7 @@ from raftkv import errors
 from raftkv.mvcc import validate
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.txn import holds, is_read_only, is_serializable
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     CompareResult,

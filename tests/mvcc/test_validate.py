@@ -4,7 +4,7 @@ import pytest
 
 from raftkv import errors
 from raftkv.mvcc import validate
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     DeleteRangeRequest,

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from raftkv.errors import StorageError
-from raftkv.schema.messages import CompactionRequest
+from raftkv.schema.kv import CompactionRequest
 from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.trace import SnapshotInstalled
 from tests.node.simulated import SimulatedCluster

@@ -10,7 +10,7 @@ from random import Random
 
 from raftkv.errors import PeerUnavailable, RaftKvError
 from raftkv.node.transport import SnapshotChunk
-from raftkv.schema.messages import CompactionRequest, PutRequest
+from raftkv.schema.kv import CompactionRequest, PutRequest
 from raftkv.sim.disk import Outcome
 from raftkv.trace import SnapshotInstalled, SnapshotTaken
 from tests.node.simulated import SimulatedCluster

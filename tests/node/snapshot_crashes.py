@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from raftkv.errors import NodeStopped, RaftKvError, StorageError
 from raftkv.node.node import Node
 from raftkv.raft.messages import TimeoutNow
-from raftkv.schema.messages import PutRequest
+from raftkv.schema.kv import PutRequest
 from raftkv.sim.disk import Outcome, SimDisk
 from raftkv.trace import SnapshotDamaged
 from tests.node.simulated import SimulatedCluster

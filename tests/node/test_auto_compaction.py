@@ -8,7 +8,7 @@ import pytest
 
 from raftkv.errors import Compacted, ConfigError, NodeStopped, RequestTimedOut
 from raftkv.node.auto_compaction import ByRevision, Periodic, Policy, compact_automatically, policy_of
-from raftkv.schema.messages import CompactionRequest
+from raftkv.schema.kv import CompactionRequest
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE

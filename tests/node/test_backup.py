@@ -8,7 +8,7 @@ import pytest
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
 from raftkv.node.snapshotter import Backup
-from raftkv.schema.messages import PutRequest
+from raftkv.schema.kv import PutRequest
 from raftkv.storage.snapshot_format import SnapshotDecoder
 from tests.node.loopback import LoopbackCluster
 from tests.node.test_snapshots import names, put_many

@@ -10,7 +10,7 @@ from raftkv.errors import PeerUnavailable, RequestTimedOut, StorageError
 from raftkv.node import installer, snapshot_store
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import Write
-from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
+from raftkv.schema.kv import CompactionRequest, PutRequest, RangeRequest
 from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.snapshots import snapshot_name
 from raftkv.storage.wal import Wal

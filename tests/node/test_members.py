@@ -8,7 +8,7 @@ import pytest
 from raftkv.errors import ChangeRefused, MemberRemoved, NotLeader
 from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
-from raftkv.schema.messages import PutRequest
+from raftkv.schema.kv import PutRequest
 from tests.node.loopback import LoopbackCluster, LoopbackTransport, info
 
 

@@ -18,7 +18,7 @@ from raftkv.node import node as node_module
 from raftkv.node.waiters import Waiter
 from raftkv.raft import EntryKind, PeerEvent, Role
 from raftkv.raft.messages import ForwardProposals, RemovedNotice, TimeoutNow
-from raftkv.schema.messages import PutRequest, RangeRequest
+from raftkv.schema.kv import PutRequest, RangeRequest
 from raftkv.trace import PeerRefused
 from tests.node.loopback import LoopbackCluster
 

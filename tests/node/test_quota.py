@@ -8,14 +8,8 @@ import pytest
 from raftkv.errors import QuotaExceeded
 from raftkv.node import auto_compaction
 from raftkv.node.node import Node
-from raftkv.schema.messages import (
-    AlarmAction,
-    AlarmMember,
-    AlarmRequest,
-    AlarmType,
-    DeleteRangeRequest,
-    PutRequest,
-)
+from raftkv.schema.kv import DeleteRangeRequest, PutRequest
+from raftkv.schema.maintenance import AlarmAction, AlarmMember, AlarmRequest, AlarmType
 from tests.node.loopback import LoopbackCluster
 
 

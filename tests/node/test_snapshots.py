@@ -9,7 +9,7 @@ import pytest
 from raftkv.errors import NodeStopped, NoSpace, SnapshotDamaged, StorageError
 from raftkv.node import log_tail, snapshot_store
 from raftkv.node.node import Node
-from raftkv.schema.messages import CompactionRequest, PutRequest, RangeRequest
+from raftkv.schema.kv import CompactionRequest, PutRequest, RangeRequest
 from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotTaken
 from tests.node.loopback import LoopbackCluster

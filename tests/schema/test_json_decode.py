@@ -4,7 +4,7 @@ import pytest
 
 from raftkv.errors import InvalidRequest, TooManyOps
 from raftkv.schema.json_codec import decode
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     Compare,
     DeleteRangeRequest,
     PutRequest,

@@ -6,20 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftkv.schema.cluster import Member, MemberListResponse
 from raftkv.schema.json_codec import decode, encode, encode_chunks
-from raftkv.schema.messages import (
+from raftkv.schema.kv import (
     DeleteRangeResponse,
     KeyValue,
-    Member,
-    MemberListResponse,
     PutResponse,
     RangeRequest,
     RangeResponse,
     ResponseHeader,
     ResponseOp,
-    StatusResponse,
     TxnResponse,
 )
+from raftkv.schema.maintenance import StatusResponse
 
 HEADER = ResponseHeader(15118495548433857066, 13668033151171901709, 2, 2)
 HEADER_TEXT = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from raftkv.errors import InvalidRequest
 from raftkv.schema.json_codec import decode
 from raftkv.schema.json_syntax import MAX_TOKENS, stream_error, text_error
-from raftkv.schema.messages import PutRequest
+from raftkv.schema.kv import PutRequest
 
 CASES = {
     '{"key":"Zm9v"': "unexpected EOF",

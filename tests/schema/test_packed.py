@@ -3,16 +3,9 @@
 import msgpack
 import pytest
 
-from raftkv.schema.messages import (
-    Compare,
-    Member,
-    PutRequest,
-    PutResponse,
-    RequestOp,
-    ResponseHeader,
-    StatusRequest,
-    TxnRequest,
-)
+from raftkv.schema.cluster import Member
+from raftkv.schema.kv import Compare, PutRequest, PutResponse, RequestOp, ResponseHeader, TxnRequest
+from raftkv.schema.maintenance import StatusRequest
 from raftkv.schema.packed import pack, unpack
 
 TXN = TxnRequest(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from raftkv.schema.messages import Compare, Member, PutRequest, RangeRequest, RequestOp, TxnRequest
+from raftkv.schema.cluster import Member
+from raftkv.schema.kv import Compare, PutRequest, RangeRequest, RequestOp, TxnRequest
 from raftkv.schema.size import encoded_size, varint_size
 
 

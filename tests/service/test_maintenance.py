@@ -9,22 +9,24 @@ import pytest
 from raftkv import errors
 from raftkv.node.config import DEFAULT_QUOTA_BYTES, Config
 from raftkv.node.quota import Quota
-from raftkv.schema.messages import (
-    AlarmAction,
-    AlarmMember,
-    AlarmRequest,
-    AlarmType,
+from raftkv.schema.kv import (
     CompactionRequest,
-    DefragmentRequest,
-    DefragmentResponse,
     DeleteRangeRequest,
     PutRequest,
     RangeRequest,
     RequestOp,
+    TxnRequest,
+)
+from raftkv.schema.maintenance import (
+    AlarmAction,
+    AlarmMember,
+    AlarmRequest,
+    AlarmType,
+    DefragmentRequest,
+    DefragmentResponse,
     SnapshotRequest,
     SnapshotResponse,
     StatusRequest,
-    TxnRequest,
 )
 from raftkv.service import KvService, MaintenanceService
 from raftkv.service.maintenance import BLOB_BYTES, EMPTY_BYTES, MAX_BACKUPS

@@ -8,20 +8,19 @@ import pytest
 from raftkv import errors
 from raftkv.node.config import Config
 from raftkv.raft import NO_NODE
-from raftkv.schema.messages import (
+from raftkv.schema.cluster import Member, MemberListRequest
+from raftkv.schema.kv import (
     CompactionRequest,
     Compare,
     DeleteRangeRequest,
-    Member,
-    MemberListRequest,
     PutRequest,
     RangeRequest,
     RequestOp,
     ResponseHeader,
-    StatusRequest,
     TxnRequest,
     TxnResponse,
 )
+from raftkv.schema.maintenance import StatusRequest
 from raftkv.service import ClusterService, KvService, MaintenanceService
 from tests.service.fake_node import CLUSTER, MEMBER, FakeNode
 

@@ -16,7 +16,7 @@ from raftkv.node.snapshot_store import SnapshotStore
 from raftkv.node.snapshotter import Snapshotter
 from raftkv.node.waiters import Waiters
 from raftkv.node.writer import Writer
-from raftkv.schema.messages import Compare, PutRequest
+from raftkv.schema.kv import Compare, PutRequest
 from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch
 from raftkv.storage import recovery, wal
 from raftkv.storage.disk import Disk

@@ -18,7 +18,7 @@ from raftkv.mvcc.versions import CREATE, MOD, VERSION, Version
 from raftkv.node.node import Node
 from raftkv.node.waiters import Waiter, Waiters
 from raftkv.raft.types import Entry, EntryKind, Role
-from raftkv.schema.messages import DeleteRangeRequest, RangeRequest, TxnRequest, TxnResponse
+from raftkv.schema.kv import DeleteRangeRequest, RangeRequest, TxnRequest, TxnResponse
 from raftkv.service import KvService
 from raftkv.sim.mutants.families import FRESH_READS, LOST_WRITE, REFUSED_START, SNAPSHOT, STATE_MACHINE_SAFETY
 from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch

@@ -1,20 +1,9 @@
-"""etcd v3's client messages, declared once (names and numbers as in etcd's 3.5 wire format)."""
+"""etcd's KV messages, names and numbers as in its 3.5 wire format (mvccpb, etcdserverpb)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from raftkv.schema.base import (
-    Kind,
-    bool_,
-    bytes_,
-    enum,
-    forward,
-    int64,
-    message,
-    repeated,
-    string,
-    uint64,
-)
+from raftkv.schema.base import bool_, bytes_, enum, forward, int64, message, repeated, uint64
 
 
 class SortOrder(IntEnum):
@@ -52,22 +41,6 @@ class CompareTarget(IntEnum):
     MOD = 2
     VALUE = 3
     LEASE = 4
-
-
-class AlarmType(IntEnum):
-    """What is wrong with a member; NONE asks for all."""
-
-    NONE = 0
-    NOSPACE = 1
-    CORRUPT = 2
-
-
-class AlarmAction(IntEnum):
-    """AlarmRequest.AlarmAction."""
-
-    GET = 0
-    ACTIVATE = 1
-    DEACTIVATE = 2
 
 
 @dataclass(slots=True)
@@ -225,101 +198,3 @@ class CompactionResponse:
     """The current revision."""
 
     header: ResponseHeader | None = message(1, ResponseHeader)
-
-
-@dataclass(slots=True)
-class Member:
-    """One member of the cluster; ``name`` and ``clientURLs`` are empty until it has started."""
-
-    ID: int = uint64(1)
-    name: str = string(2)
-    peerURLs: list[str] = repeated(3, Kind.STRING)
-    clientURLs: list[str] = repeated(4, Kind.STRING)
-    isLearner: bool = bool_(5)
-
-
-@dataclass(slots=True)
-class MemberListRequest:
-    """Ask for the members; ``linearizable`` False = as this member knows them."""
-
-    linearizable: bool = bool_(1)
-
-
-@dataclass(slots=True)
-class MemberListResponse:
-    """All members, sorted by id; the header carries no revision."""
-
-    header: ResponseHeader | None = message(1, ResponseHeader)
-    members: list[Member] = repeated(2, Member)
-
-
-@dataclass(slots=True)
-class StatusRequest:
-    """Ask one member for its own state."""
-
-
-@dataclass(slots=True)
-class StatusResponse:
-    """One member's own state."""
-
-    header: ResponseHeader | None = message(1, ResponseHeader)
-    version: str = string(2)
-    dbSize: int = int64(3)
-    leader: int = uint64(4)
-    raftIndex: int = uint64(5)
-    raftTerm: int = uint64(6)
-    raftAppliedIndex: int = uint64(7)
-    errors: list[str] = repeated(8, Kind.STRING)
-    dbSizeInUse: int = int64(9)
-    isLearner: bool = bool_(10)
-
-
-@dataclass(slots=True)
-class AlarmRequest:
-    """List alarms, or raise or clear the alarm of exactly one member (0 is a member too, not all)."""
-
-    action: int = enum(1, AlarmAction)
-    memberID: int = uint64(2)
-    alarm: int = enum(3, AlarmType)
-
-
-@dataclass(slots=True)
-class AlarmMember:
-    """An alarm that is raised."""
-
-    memberID: int = uint64(1)
-    alarm: int = enum(2, AlarmType)
-
-
-@dataclass(slots=True)
-class AlarmResponse:
-    """The alarms raised, or the one that was changed."""
-
-    header: ResponseHeader | None = message(1, ResponseHeader)
-    alarms: list[AlarmMember] = repeated(2, AlarmMember)
-
-
-@dataclass(slots=True)
-class DefragmentRequest:
-    """Let one member give up the room that it does not need."""
-
-
-@dataclass(slots=True)
-class DefragmentResponse:
-    """Done; as in etcd the header is never filled."""
-
-    header: ResponseHeader | None = message(1, ResponseHeader)
-
-
-@dataclass(slots=True)
-class SnapshotRequest:
-    """Ask one member for all its data."""
-
-
-@dataclass(slots=True)
-class SnapshotResponse:
-    """One piece of a backup, at most 32 KiB; the last one is the SHA-256 of all pieces before it."""
-
-    header: ResponseHeader | None = message(1, ResponseHeader)
-    remaining_bytes: int = uint64(2)
-    blob: bytes = bytes_(3)
