@@ -11,6 +11,7 @@
     │   ├── LeaderMoving
     │   ├── ChangeRefused
     │   ├── BadTransferee
+    │   ├── NotCapable
     │   └── TooManyRequests
     ├── MemberRemoved               this member is no longer of the cluster, for good
     ├── RequestTimedOut             outcome unknown: it may have happened, or still happen
@@ -71,6 +72,10 @@ class ChangeRefused(ProposalDropped):
 
 class BadTransferee(ProposalDropped):
     """Leadership can only be handed to a voter."""
+
+
+class NotCapable(ProposalDropped):
+    """Some member is of a version that does not know this."""
 
 
 class MemberRemoved(RaftKvError):

@@ -35,6 +35,7 @@ _FIXED: dict[type[errors.RaftKvError], Status] = {
     errors.QuotaExceeded: Status(8, 429, "etcdserver: mvcc: database space exceeded"),
     errors.ClusterCorrupt: Status(15, 500, "etcdserver: corrupt cluster"),
     errors.NoLeader: Status(14, 503, "etcdserver: no leader"),
+    errors.NotCapable: Status(14, 503, "etcdserver: not capable"),
     # etcd declares ResourceExhausted here, but what leaves its server is Unknown
     errors.TooManyRequests: Status(2, 500, "etcdserver: too many requests"),
     errors.RequestTimedOut: Status(14, 503, "etcdserver: request timed out"),

@@ -1,4 +1,4 @@
-"""The peer port: takes the streams of the others, serves snapshots, answers /version and /members as etcd.
+"""The peer port: streams of the others, snapshots, questions to the node, and /version and /members as etcd.
 
 A stream is the body of one long request. The answer's headers are sent at once and say that the
 stream was taken; its body stays empty unless this member has a reason to end the stream.
@@ -19,6 +19,7 @@ from raftkv.net.frames import FrameReader
 from raftkv.net.handshake import STREAM_PATH, Hello, Refused, check_hello, read_hello
 from raftkv.net.listener import Listener
 from raftkv.net.local import Local, Refusals
+from raftkv.net.questions import ASK_PATH, QuestionServer
 from raftkv.net.snapshots import SNAPSHOT_PATH, SnapshotServer
 from raftkv.node.transport import Receiver
 from raftkv.raft.codec import decode_message
@@ -43,6 +44,7 @@ class PeerPort:
         self._refusals = Refusals(local.emit)
         self._streams: dict[int, asyncio.Task[None]] = {}
         self._snapshots = SnapshotServer(local)
+        self._questions = QuestionServer(local)
         self._receiver: Receiver | None = None
         self._arrived: Callable[[int], None] = lambda peer: None
         self._runner: web.ServerRunner | None = None
@@ -79,13 +81,15 @@ class PeerPort:
                 return await self._take_stream(request)
             case "GET", path if path.startswith(SNAPSHOT_PATH):
                 return await self._snapshots.answer(request, self._receiver)
+            case "POST", path if path == ASK_PATH:
+                return await self._questions.answer(request, self._receiver)
             case "GET", "/version":
                 return _json_answer(dict(self._version()))
             case "GET", "/members":
                 return _json_answer([_member_fields(member) for member in self._members()])
             case _, "/version" | "/members":
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "GET"})
-            case _, path if path == STREAM_PATH:
+            case _, path if path in (STREAM_PATH, ASK_PATH):
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "POST"})
         if request.path.startswith(SNAPSHOT_PATH):
             return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "GET"})

@@ -6,19 +6,18 @@ whole file by size and SHA-256 and the chunk by a CRC-32. Because each request s
 connection costs one chunk, and a file is read no faster than its reader writes it.
 """
 
-import asyncio
 import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-import aiohttp
 from aiohttp import web
 
 from raftkv.errors import PeerUnavailable, SnapshotGone
 from raftkv.net.handshake import Refused, check_hello, printable, read_hello
 from raftkv.net.local import Local
+from raftkv.net.requests import PeerRequests
 from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft.types import PeerEvent
 
@@ -100,70 +99,27 @@ class SnapshotServer:
         return web.Response(body=chunk.data, headers=headers, content_type="application/octet-stream")
 
 
-class SnapshotFetcher:
-    """The asking side: connections that stay open from one chunk to the next."""
-
-    def __init__(self, local: Local) -> None:
-        self._local = local
-        self._tried = 0
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
-
-    async def fetch(self, peer: int, urls: Sequence[str], wanted: Wanted) -> SnapshotChunk:
-        """Bring a chunk; raises PeerUnavailable, SnapshotGone. After a failure the next URL is next."""
-        url = urls[self._tried % len(urls)]
-        try:
-            async with asyncio.timeout(self._local.timing.stall):
-                return await self._ask(peer, url, wanted)
-        except PeerUnavailable:
-            self._tried += 1
-            raise
-        except TimeoutError:
-            self._tried += 1
-            raise PeerUnavailable(f"{url}: no chunk within {self._local.timing.stall} s") from None
-        except (aiohttp.ClientError, asyncio.IncompleteReadError, OSError) as error:
-            self._tried += 1
-            raise PeerUnavailable(f"{url}: {printable(str(error) or type(error).__name__, 200)}") from error
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._session.close()
-
-    async def _ask(self, peer: int, url: str, wanted: Wanted) -> SnapshotChunk:
-        headers = self._local.hello(peer).headers()
-        async with self._session.get(url + wanted.path(), headers=headers, allow_redirects=False) as response:
-            if response.status == 404:
-                raise SnapshotGone(f"{url} has no snapshot {wanted.index:x}-{wanted.term:x}")
-            if response.status != 200:
-                reason = printable((await response.content.read(200)).decode("ascii", "replace"), 200)
-                raise PeerUnavailable(f"{url} answered {response.status}: {reason}")
-            self._check_source(peer, url, response.headers)
-            length = response.content_length
-            if length is None or not 0 < length <= MAX_CHUNK_BYTES:
-                raise PeerUnavailable(f"{url}: a chunk of {length} bytes")
-            return _chunk(url, wanted, response.headers, await response.content.readexactly(length))
-
-    def _check_source(self, peer: int, url: str, headers: Mapping[str, str]) -> None:
-        try:
-            hello = read_hello(headers)
-            check_hello(hello, self._local.cluster_id, self._local.member_id)
-        except Refused as refused:
-            raise PeerUnavailable(f"{url}: {refused.reason}") from refused
-        if hello.source != peer:
-            raise PeerUnavailable(f"{url} is member {hello.source:x}, not {peer:x}")
+async def fetch(
+    requests: PeerRequests, peer: int, urls: Sequence[str], wanted: Wanted, seconds: float
+) -> SnapshotChunk:
+    """Bring a chunk; raises PeerUnavailable, SnapshotGone."""
+    async with requests.answered(peer, urls, wanted.path(), seconds) as response:
+        source = f"member {peer:x}"
+        if response.status == 404:
+            raise SnapshotGone(f"{source} has no snapshot {wanted.index:x}-{wanted.term:x}")
+        length = response.content_length
+        if length is None or not 0 < length <= MAX_CHUNK_BYTES:
+            raise PeerUnavailable(f"{source}: a chunk of {length} bytes")
+        return _chunk(source, wanted, response.headers, await response.content.readexactly(length))
 
 
-def _chunk(url: str, wanted: Wanted, headers: Mapping[str, str], data: bytes) -> SnapshotChunk:
+def _chunk(source: str, wanted: Wanted, headers: Mapping[str, str], data: bytes) -> SnapshotChunk:
     """Return the chunk of an answer; raises PeerUnavailable where headers and body don't fit."""
     size, checksum, crc = (headers.get(name, "") for name in (SIZE_HEADER, CHECKSUM_HEADER, CRC_HEADER))
     if not (_OFFSET.fullmatch(size) and _SHA256.fullmatch(checksum) and _CRC.fullmatch(crc)):
-        raise PeerUnavailable(f"{url}: the answer does not say which file it is of")
+        raise PeerUnavailable(f"{source}: the answer does not say which file it is of")
     if zlib.crc32(data) != int(crc, 16):
-        raise PeerUnavailable(f"{url}: a chunk arrived damaged at offset {wanted.offset}")
+        raise PeerUnavailable(f"{source}: a chunk arrived damaged at offset {wanted.offset}")
     if wanted.offset + len(data) > int(size):
-        raise PeerUnavailable(f"{url}: a chunk beyond the end of a file of {size} bytes")
+        raise PeerUnavailable(f"{source}: a chunk beyond the end of a file of {size} bytes")
     return SnapshotChunk(int(size), bytes.fromhex(checksum), wanted.offset, data)

@@ -11,7 +11,9 @@ from raftkv.net.incoming import Members, PeerPort, Version
 from raftkv.net.local import DEFAULT_TIMING, Local, Timing
 from raftkv.net.outbox import DEFAULT_LIMIT_BYTES
 from raftkv.net.outgoing import Outgoing
-from raftkv.net.snapshots import SnapshotFetcher, Wanted
+from raftkv.net.questions import ask
+from raftkv.net.requests import PeerRequests
+from raftkv.net.snapshots import Wanted, fetch
 from raftkv.node.transport import Receiver, SnapshotChunk
 from raftkv.raft.messages import Message
 from raftkv.trace import Emit
@@ -46,7 +48,7 @@ class PeerTransport:
         self._ending: set[asyncio.Task[None]] = set()
         self._receiver: Receiver | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._fetcher: SnapshotFetcher | None = None
+        self._requests: PeerRequests | None = None
 
     async def listen(self, urls: Sequence[str]) -> list[str]:
         """Bind the peer port; return the URLs, with the port where it was 0. OSError if in use."""
@@ -62,7 +64,7 @@ class PeerTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
-        self._fetcher = SnapshotFetcher(self._local)
+        self._requests = PeerRequests(self._local)
         self._port.start(receiver, self._peer_arrived)
         self._connect_peers()
 
@@ -81,10 +83,19 @@ class PeerTransport:
 
     async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
         """Bring a piece of a peer's snapshot file; see the port."""
+        requests, urls = self._way_to(peer)
+        return await fetch(requests, peer, urls, Wanted(index, term, offset), self._local.timing.stall)
+
+    async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
+        """Bring the answer of a peer's node; see the port."""
+        requests, urls = self._way_to(peer)
+        return await ask(requests, peer, urls, question, seconds)
+
+    def _way_to(self, peer: int) -> tuple[PeerRequests, tuple[str, ...]]:
         urls = self._urls.get(peer)
-        if self._fetcher is None or not urls:
+        if self._requests is None or not urls:
             raise PeerUnavailable(f"no way to member {peer:x} is known")
-        return await self._fetcher.fetch(peer, urls, Wanted(index, term, offset))
+        return self._requests, urls
 
     def connected_peers(self) -> list[int]:
         """Return the ids of the peers to which a stream is up, in ascending order."""
@@ -101,11 +112,11 @@ class PeerTransport:
         await self._port.close()
         await asyncio.gather(*self._ending, return_exceptions=True)
         session, self._session = self._session, None
-        fetcher, self._fetcher = self._fetcher, None
+        requests, self._requests = self._requests, None
         if session is not None:
             await session.close()
-        if fetcher is not None:
-            await fetcher.close()
+        if requests is not None:
+            await requests.close()
 
     def _connect_peers(self) -> None:
         for peer, outgoing in list(self._peers.items()):

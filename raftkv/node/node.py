@@ -23,6 +23,8 @@ from raftkv.errors import (
     NoLeader,
     NoSpace,
     NotLeader,
+    PeerProtocolError,
+    PeerUnavailable,
     ProposalDropped,
     RequestError,
     RequestTimedOut,
@@ -30,12 +32,14 @@ from raftkv.errors import (
 )
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
 from raftkv.mvcc.loading import MachineLoader
-from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, encode_change
+from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, decode_context, encode_change
 from raftkv.node.addresses import AddressBook
 from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.config import Config
 from raftkv.node.installer import Arrived, Installer, needs_file
+from raftkv.node.leader_calls import LeaderCalls
+from raftkv.node.questions import ChangeMembers, Question
 from raftkv.node.quota import Quota
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
@@ -138,6 +142,7 @@ class Node:
         self._barrier = ReadBarrier(
             loop, identity.boot, config.request_timeout, core.read_index, self._wake_pump
         )
+        self._leader_calls = self._make_leader_calls()
         self._addresses = AddressBook(self.machine.membership.members())
         self._addresses.learn_from(restored.entries)
         self._peers: Mapping[int, Sequence[str]] = {}
@@ -179,6 +184,16 @@ class Node:
             wake=self._wake_pump,
             steps=self.steps,
             emit=self._emit,
+        )
+
+    def _make_leader_calls(self) -> LeaderCalls:
+        return LeaderCalls(
+            self.member_id,
+            self._transport,
+            lambda: self._core.status().leader,
+            self._answer,
+            timeout=self.config.request_timeout,
+            pause=self.config.heartbeat_interval / 1000,
         )
 
     def _make_installer(self) -> Installer:
@@ -262,23 +277,42 @@ class Node:
     async def change_members(self, kind: ChangeKind, member: MemberInfo) -> list[MemberInfo]:
         """Change the cluster by one member (thesis §4.1) and return its members once that is applied here.
 
-        Raises NotLeader, LeaderMoving and ChangeRefused (certainly not appended), RequestTimedOut and
-        NodeStopped (outcome unknown).
+        Any member may be asked; the leader appends it. Raises ChangeRefused, NoLeader and NotCapable
+        (certainly not appended), RequestTimedOut and NodeStopped (outcome unknown).
         """
         if self._stopping:
             raise NodeStopped("the member is stopping")
         request_id = self._waiters.next_id()
         waiter = self._waiters.open(request_id, b"")
+        waiter.future.add_done_callback(_look_at)  # nobody awaits it when the change is refused
         try:
             context = encode_change(MemberChange(request_id, CHANGES[kind], member))
-            self._core.propose_change(Change(kind, member.id), context)
+            with suppress(PeerUnavailable, RequestTimedOut):  # it may have been appended: applying it tells
+                await self.ask_leader(ChangeMembers(kind, member.id, context))
             waiter.proposed = True
-            self._wake.set()
             members: list[MemberInfo] = await waiter.future
             return members
         finally:
             self._waiters.close(waiter)
             del waiter  # see ``propose``
+
+    async def ask_leader(self, question: Question) -> Any:
+        """Return the leader's answer to a question, wherever it is; raises what ``LeaderCalls.ask`` does."""
+        return await self._leader_calls.ask(question)
+
+    async def _answer(self, question: Question) -> Any:
+        """Answer a question as the leader. Raises NotLeader, LeaderMoving, ChangeRefused."""
+        match question:
+            case ChangeMembers(change, member, context):
+                told = decode_context(context)  # in the log, what nobody understands would stop every member
+                if not isinstance(told, MemberChange) or (CHANGES[change], member) != (
+                    told.kind,
+                    told.member.id,
+                ):
+                    raise PeerProtocolError(f"a change of the members that contradicts itself: {told!r:.80}")
+                self._core.propose_change(Change(change, member), context)
+                self._wake.set()
+        return None
 
     async def read_barrier(self) -> None:
         """Return when a linearizable read may be served here. Raises RequestTimedOut, NodeStopped."""
@@ -313,6 +347,10 @@ class Node:
         """Return a piece of a snapshot file of this member, None where it has none."""
         return await self._store.serve(index, term, offset)
 
+    async def answer(self, question: bytes) -> bytes:
+        """Answer a question of another node."""
+        return await self._leader_calls.serve(question)
+
     # ---------------------------------------------------------------- life
 
     async def run(self) -> None:
@@ -340,6 +378,7 @@ class Node:
         self._stopping = True
         self._waiters.stop()
         self._barrier.stop()
+        self._leader_calls.stop()
         self._snapshotter.stop()
 
     async def hand_over(self, seconds: float) -> None:
@@ -591,6 +630,7 @@ class Node:
             return
         self._led_by = led_by
         self._leadership_changed.set()
+        self._leader_calls.leader_changed()
         if led_by[0] == NO_NODE:
             return
         self._propose_all_again()
@@ -721,3 +761,9 @@ class Node:
             member.id == self.member_id and (member.name, tuple(member.client_urls)) == wanted
             for member in self.machine.membership.members()
         )
+
+
+def _look_at(future: "asyncio.Future[Any]") -> None:
+    """Take an error out of a future, so that the loop does not take it for one that was overlooked."""
+    if not future.cancelled():
+        future.exception()

@@ -46,6 +46,9 @@ class Receiver(Protocol):
         Waits as long as its bound on bytes a second wants, so that fetching never slows the rest.
         """
 
+    async def answer(self, question: bytes) -> bytes:
+        """Return the answer to another node's question; what is refused is an answer too."""
+
 
 class Transport(Protocol):
     """Carries messages to the other members."""
@@ -72,6 +75,12 @@ class Transport(Protocol):
 
         Raises PeerUnavailable (try again later) and SnapshotGone (the peer has no such file, or none
         that reaches to ``offset``).
+        """
+
+    async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
+        """Bring the answer of a peer's node to a question.
+
+        Raises PeerUnavailable, also after ``seconds``: whether the question was heard is not known then.
         """
 
     async def close(self) -> None:

@@ -21,6 +21,9 @@ from raftkv.sim.watch import NOBODY, Link, Watcher
 Serve = Callable[[int, int, int, int], Awaitable[SnapshotChunk | None]]
 """Lets a member serve a piece of a snapshot: member, index, term, offset. Raises PeerUnavailable."""
 
+Answer = Callable[[int, bytes], Awaitable[bytes]]
+"""Lets a member answer another one's question. Raises PeerUnavailable."""
+
 ANSWER_SECONDS = 1.0
 """How long the link that a message came by can carry an answer."""
 
@@ -58,6 +61,7 @@ class SimNetwork:
         """``witness(source, target, frame)`` sees every frame when it arrives."""
         self.conditions = CALM
         self.serve: Serve = _nobody_serves
+        self.answer: Answer = _nobody_answers
         self.counts: Counter[str] = Counter()
         self.on_send: list[Callable[[Message], None]] = []
         self.on_arrival: list[Callable[[Message], None]] = []
@@ -127,18 +131,34 @@ class SimNetwork:
 
     async def fetch(self, link: Link, index: int, term: int, offset: int) -> SnapshotChunk:
         """Bring a piece of the second member's snapshot to the first; see ``Transport.fetch_snapshot``."""
-        await asyncio.sleep(self.conditions.longest)
-        if self.is_cut(link) or self.is_cut(link[::-1]) or link[1] not in self._receivers:
-            raise PeerUnavailable(f"no way from {link[0]} to {link[1]}")
+        await self._request_passes(link)
         chunk = await self.serve(link[1], index, term, offset)
-        await asyncio.sleep(self.conditions.longest)
-        if self.is_cut(link[::-1]):
-            raise PeerUnavailable(f"no way from {link[1]} to {link[0]}")
+        await self._answer_passes(link)
         if chunk is None:
             self._tell(link[::-1], PeerEvent.SNAPSHOT_FAILED, 0.0)
             raise SnapshotGone(f"{link[1]} has no snapshot {index}-{term} at {offset}")
         self.counts["chunks"] += 1
         return chunk
+
+    async def ask(self, link: Link, question: bytes) -> bytes:
+        """Bring the second member's answer to a question of the first; see ``Transport.ask``."""
+        await self._request_passes(link)
+        self._witness(*link, question)
+        self.counts["questions"] += 1
+        answer = await self.answer(link[1], question)
+        await self._answer_passes(link)
+        self._witness(*link[::-1], answer)
+        return answer
+
+    async def _request_passes(self, link: Link) -> None:
+        await asyncio.sleep(self.conditions.longest)
+        if self.is_cut(link) or self.is_cut(link[::-1]) or link[1] not in self._receivers:
+            raise PeerUnavailable(f"no way from {link[0]} to {link[1]}")
+
+    async def _answer_passes(self, link: Link) -> None:
+        await asyncio.sleep(self.conditions.longest)
+        if self.is_cut(link[::-1]):
+            raise PeerUnavailable(f"no way from {link[1]} to {link[0]}")
 
     # ---------------------------------------------------------------- for the faults
 
@@ -222,6 +242,10 @@ async def _nobody_serves(member: int, index: int, term: int, offset: int) -> Sna
     raise PeerUnavailable(f"member {member} serves nothing")
 
 
+async def _nobody_answers(member: int, question: bytes) -> bytes:
+    raise PeerUnavailable(f"member {member} answers nothing")
+
+
 class SimTransport:
     """One member's side of the network; see ``raftkv.node.transport.Transport``."""
 
@@ -245,6 +269,14 @@ class SimTransport:
     async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
         """See the port."""
         return await self._network.fetch((self._member, peer), index, term, offset)
+
+    async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
+        """See the port."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._network.ask((self._member, peer), question)
+        except TimeoutError:
+            raise PeerUnavailable(f"no answer of {peer} within {seconds} s") from None
 
     async def close(self) -> None:
         """See the port."""

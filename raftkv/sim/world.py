@@ -21,6 +21,7 @@ from raftkv.errors import (
     StorageCorrupt,
 )
 from raftkv.node.config import Config
+from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
@@ -91,6 +92,7 @@ class World:
         self.network = SimNetwork(loop, Random(f"{scenario.seed}:delays"), self._witness, watcher)
         self.network.conditions = scenario.network
         self.network.serve = self._serve_snapshot
+        self.network.answer = self._answer
         self.observer = watcher.observer(lambda: loop.now)
         self.members: dict[int, Member] = {}
         self.marks: Counter[str] = Counter()
@@ -315,16 +317,24 @@ class World:
         task.add_done_callback(done, context=self.loop.world)
 
     async def _serve_snapshot(self, member: int, index: int, term: int, offset: int) -> SnapshotChunk | None:
+        chunk: SnapshotChunk | None = await self._for_peer(
+            member, lambda node: node.serve_snapshot(index, term, offset)
+        )
+        return chunk
+
+    async def _answer(self, member: int, question: bytes) -> bytes:
+        answer: bytes = await self._for_peer(member, lambda node: node.answer(question))
+        return answer
+
+    async def _for_peer(self, member: int, work: Callable[[Node], Coroutine[Any, Any, Any]]) -> Any:
+        """Let a member do something for another one. Raises PeerUnavailable."""
         running = self.members[member].running
         if running is None or running.node is None:
             raise PeerUnavailable(f"member {member} is down")
         try:
-            chunk: SnapshotChunk | None = await self._in(
-                running, running.node.serve_snapshot(index, term, offset)
-            )
+            return await self._in(running, work(running.node))
         except OutcomeUnknown as error:
             raise PeerUnavailable(f"member {member} went down") from error
-        return chunk
 
     async def ask_node(self, member: Member, work: Coroutine[Any, Any, Any]) -> Any:
         """Let a member that is up do something and await its end.

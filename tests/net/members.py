@@ -37,6 +37,9 @@ class Member:
         self.urls: list[str] = []
         self.snapshots: dict[tuple[int, int], bytes] = {}
         self.asked: list[tuple[int, int, int]] = []
+        self.questions: list[bytes] = []
+        self.answering = asyncio.Event()
+        self.answering.set()
         self._changed = asyncio.Event()
         self.transport = PeerTransport(
             member_id,
@@ -64,6 +67,12 @@ class Member:
             return None
         data = file[offset : offset + CHUNK]
         return SnapshotChunk(len(file), sha256(file).digest(), offset, data)
+
+    async def answer(self, question: bytes) -> bytes:
+        self.questions.append(question)
+        self._changed.set()
+        await self.answering.wait()
+        return b"answer to " + question
 
     def emit(self, event: Event) -> None:
         self.trace.append(event)

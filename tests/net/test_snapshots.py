@@ -18,10 +18,11 @@ from raftkv.net.snapshots import (
     SIZE_HEADER,
     SNAPSHOT_PATH,
     Wanted,
+    fetch,
 )
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft.types import PeerEvent
-from tests.net.members import CHUNK, CLUSTER, PATIENT, QUICK, Member, running
+from tests.net.members import CHUNK, CLUSTER, GIVE_UP_S, PATIENT, QUICK, Member, running
 from tests.net.test_peer_port import HELLO, attacked, exchange, request, say_and_hang_up, stranger
 from tests.net.test_transport import NOWHERE, raw_peer
 
@@ -112,11 +113,11 @@ async def test_an_answer_cut_at_any_byte_is_no_chunk() -> None:
     whole = answer(FILE[:40])
     one = Member(1, timing=PATIENT)
     async with running(one):
-        fetcher = one.transport._fetcher
-        assert fetcher is not None
+        one.transport.set_peers({3: [NOWHERE]})
+        requests, _ = one.transport._way_to(3)
         for length in range(0, len(whole), 7):
             async with raw_peer(3, reads=False, answer=whole[:length]) as peer:
-                fetching = asyncio.create_task(fetcher.fetch(3, [peer.url], Wanted(20, 3, 0)))
+                fetching = asyncio.create_task(fetch(requests, 3, [peer.url], Wanted(20, 3, 0), GIVE_UP_S))
                 while not fetching.done():  # the client may try a second connection
                     for writer in peer.writers[: peer.answered]:
                         writer.close()
@@ -155,7 +156,7 @@ async def test_a_peer_that_does_not_answer_is_given_up() -> None:
     one = Member(1, timing=QUICK)
     async with running(one), raw_peer(3, reads=True, answer=b"") as peer:
         one.transport.set_peers({3: [peer.url]})
-        with pytest.raises(PeerUnavailable, match="no chunk within"):
+        with pytest.raises(PeerUnavailable, match="no answer within"):
             await one.transport.fetch_snapshot(3, 20, 3, 0)
 
 

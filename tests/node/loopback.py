@@ -38,6 +38,7 @@ class Network:
         self.isolated: set[int] = set()
         self.offers: list[InstallSnapshot] = []
         self.fetched: list[tuple[int, int, int]] = []
+        self.asked: list[tuple[int, int, bytes]] = []
         self.on_chunk: Callable[[SnapshotChunk], SnapshotChunk] = lambda chunk: chunk
 
     def isolate(self, member: int) -> None:
@@ -75,6 +76,18 @@ class Network:
             raise SnapshotGone(f"{link[1]} has no snapshot {index}-{term} at {offset}")
         return self.on_chunk(chunk)
 
+    async def ask(self, link: tuple[int, int], question: bytes) -> bytes:
+        """Let the second member of ``link`` answer the first."""
+        await asyncio.sleep(0)
+        receiver = self.receivers.get(link[1])
+        if receiver is None or not self.is_whole(link):
+            raise PeerUnavailable(f"no way from {link[0]} to {link[1]}")
+        self.asked.append((*link, question))
+        answer = await receiver.answer(question)
+        if not self.is_whole(link[::-1]):
+            raise PeerUnavailable(f"no way from {link[1]} to {link[0]}")
+        return answer
+
 
 def info(member: int, *, is_learner: bool = False) -> MemberInfo:
     """Return what a configuration entry says of a member."""
@@ -106,6 +119,9 @@ class LoopbackTransport:
 
     async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
         return await self._network.fetch((self._member, peer), index, term, offset)
+
+    async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
+        return await self._network.ask((self._member, peer), question)
 
     async def close(self) -> None:
         self._network.receivers.pop(self._member, None)

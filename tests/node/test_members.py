@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.errors import ChangeRefused, MemberRemoved, NotLeader
+from raftkv.errors import ChangeRefused, MemberRemoved, PeerUnavailable
 from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.schema.kv import PutRequest
@@ -91,12 +91,9 @@ async def test_the_second_voter_is_reached_before_its_addition_is_committed(tmp_
         assert [member.id for member in await added] == [1, 2]
 
 
-async def test_only_the_leader_takes_a_change_and_only_one_at_a_time(tmp_path: Path) -> None:
+async def test_only_one_change_at_a_time_is_taken(tmp_path: Path) -> None:
     async with LoopbackCluster(tmp_path) as cluster:
         leader = await ready_leader(cluster)
-        follower = cluster.node(leader.member_id % 3 + 1)
-        with pytest.raises(NotLeader):
-            await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
         changing = asyncio.create_task(
             leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
         )
@@ -105,6 +102,33 @@ async def test_only_the_leader_takes_a_change_and_only_one_at_a_time(tmp_path: P
             await leader.change_members(ChangeKind.ADD_LEARNER, info(5, is_learner=True))
         await changing
         assert leader.waiting == 0
+
+
+async def test_a_follower_has_the_leader_change_the_members(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path) as cluster:
+        leader = await ready_leader(cluster)
+        follower = cluster.node(leader.member_id % 3 + 1)
+        members = await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+        assert [member.id for member in members] == [1, 2, 3, 4]
+        assert members == follower.machine.membership.members()
+        with pytest.raises(ChangeRefused, match="member 4 is in the cluster already"):
+            await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+        assert follower.waiting == 0
+
+
+async def test_a_change_whose_taking_nobody_told_of_is_answered_when_it_is_applied(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path) as cluster:
+        leader = await ready_leader(cluster)
+        follower = cluster.node(leader.member_id % 3 + 1)
+        answer = leader.answer
+
+        async def lost(question: bytes) -> bytes:
+            await answer(question)
+            raise PeerUnavailable("the answer was lost")
+
+        leader.answer = lost  # type: ignore[method-assign]
+        members = await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+        assert [member.id for member in members] == [1, 2, 3, 4]
 
 
 async def test_a_removed_member_hears_of_it_and_stops_and_the_others_go_on(tmp_path: Path) -> None:

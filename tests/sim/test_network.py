@@ -35,6 +35,9 @@ class Host:
     async def serve_snapshot(self, index: int, term: int, offset: int) -> SnapshotChunk | None:
         raise AssertionError("the world serves snapshots")
 
+    async def answer(self, question: bytes) -> bytes:
+        raise AssertionError("the world lets members answer")
+
     @property
     def rounds(self) -> list[int]:
         return [number for _, number in self.received]
@@ -240,3 +243,41 @@ def test_a_cut_on_the_way_back_loses_the_piece(net: Net) -> None:
     net.loop.call_later(0.15, net.network.cut, [(2, 1)])
     with pytest.raises(PeerUnavailable):
         net.loop.run_until_complete(fetched(fetch))
+
+
+def let_answer(net: Net, after: float = 0.0) -> list[tuple[int, bytes]]:
+    heard: list[tuple[int, bytes]] = []
+
+    async def answering(member: int, question: bytes) -> bytes:
+        heard.append((member, question))
+        await asyncio.sleep(after)
+        return b"yes"
+
+    net.network.answer = answering
+    return heard
+
+
+def test_a_question_travels_there_and_its_answer_back(net: Net) -> None:
+    net.network.conditions = Conditions(0.1, 0.3)
+    heard = let_answer(net)
+    assert net.loop.run_until_complete(net.transports[1].ask(2, b"well?", 5.0)) == b"yes"
+    assert heard == [(2, b"well?")] and net.loop.now == pytest.approx(1.6)
+    assert net.seen[-2:] == [(1, 2, b"well?"), (2, 1, b"yes")]
+
+
+@pytest.mark.parametrize(("cut_at", "is_heard"), [(0.0, False), (0.15, True)])
+def test_a_question_over_a_cut_link_may_have_been_heard(net: Net, cut_at: float, is_heard: bool) -> None:
+    net.network.conditions = Conditions(0.1, 0.1)
+    heard = let_answer(net)
+    net.loop.call_later(cut_at, net.network.cut, [(2, 1)])
+    with pytest.raises(PeerUnavailable):
+        net.loop.run_until_complete(net.transports[1].ask(2, b"well?", 5.0))
+    assert bool(heard) is is_heard
+
+
+def test_an_answer_that_takes_too_long_is_given_up(net: Net) -> None:
+    let_answer(net, after=10.0)
+    began = net.loop.now
+    with pytest.raises(PeerUnavailable, match=r"within 5\.0 s"):
+        net.loop.run_until_complete(net.transports[1].ask(2, b"well?", 5.0))
+    assert net.loop.now - began == pytest.approx(5.0)
