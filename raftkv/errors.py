@@ -15,6 +15,7 @@
     │   └── TooManyRequests
     ├── MemberRemoved               this member is no longer of the cluster, for good
     ├── RequestTimedOut             outcome unknown: it may have happened, or still happen
+    │   └── TransferTimedOut
     ├── StorageError                a fault of the disk or of what is on it
     │   ├── StorageCorrupt
     │   │   └── SnapshotDamaged     an older snapshot may do
@@ -88,6 +89,10 @@ class TooManyRequests(ProposalDropped):
 
 class RequestTimedOut(RaftKvError):
     """The answer did not come in time. The outcome is *unknown*, never "failed"."""
+
+
+class TransferTimedOut(RequestTimedOut):
+    """The member that was to lead did not take over in time; it may still do so."""
 
 
 class StorageError(RaftKvError):
@@ -215,3 +220,23 @@ class QuotaExceeded(RequestError):
 
 class ClusterCorrupt(RequestError):
     """The alarm CORRUPT of some member is raised: nothing may be written."""
+
+
+class WrongVersionFormat(RequestError):
+    """What should be a version of a cluster, like 3.4 or 3.4.0, is none."""
+
+
+class InvalidDowngradeTarget(RequestError):
+    """A cluster can go back by one minor version only."""
+
+
+class NoDowngrade(RequestError):
+    """There is no downgrade under way that could be given up."""
+
+
+class DowngradeImpossible(RequestError):
+    """There is no older version that reads what this cluster stores."""
+
+
+class UnknownAction(RequestError):
+    """A downgrade call asks for what is no action."""

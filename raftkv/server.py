@@ -22,7 +22,6 @@ from random import SystemRandom
 from typing import Any, TextIO
 
 from raftkv import api
-from raftkv.api.web_pages import CLUSTER_VERSION
 from raftkv.errors import ConfigError, DataDirMismatch, RaftKvError
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.net.bootstrap import started_before
@@ -34,6 +33,7 @@ from raftkv.raft import Consensus, HardState, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.raft.record_file import RecordFile
 from raftkv.raft.recorded import CoreMaker, RecordedCore
+from raftkv.service.downgrade import CLUSTER_VERSION
 from raftkv.service.maintenance import ETCD_VERSION
 from raftkv.storage.disk import Disk, FileDisk
 from raftkv.storage.records import Metadata

@@ -29,7 +29,16 @@ from raftkv.schema.kv import (
     TxnRequest,
     TxnResponse,
 )
-from raftkv.schema.maintenance import AlarmRequest, DefragmentRequest, SnapshotRequest, StatusRequest
+from raftkv.schema.maintenance import (
+    AlarmRequest,
+    DefragmentRequest,
+    DowngradeRequest,
+    HashKVRequest,
+    HashRequest,
+    MoveLeaderRequest,
+    SnapshotRequest,
+    StatusRequest,
+)
 from raftkv.service import ClusterService, KvService, MaintenanceService
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
 
@@ -72,6 +81,10 @@ class JsonGateway:
             "/v3/maintenance/alarm": Route(AlarmRequest, maintenance.alarm),
             "/v3/maintenance/status": Route(StatusRequest, maintenance.status),
             "/v3/maintenance/defragment": Route(DefragmentRequest, maintenance.defragment),
+            "/v3/maintenance/hash": Route(HashRequest, maintenance.hash),
+            "/v3/maintenance/hashkv": Route(HashKVRequest, maintenance.hash_kv),
+            "/v3/maintenance/transfer-leadership": Route(MoveLeaderRequest, maintenance.move_leader),
+            "/v3/maintenance/downgrade": Route(DowngradeRequest, maintenance.downgrade),
             "/v3/maintenance/snapshot": StreamRoute(SnapshotRequest, maintenance.snapshot),
         }
         self._node = node

@@ -39,6 +39,14 @@ _FIXED: dict[type[errors.RaftKvError], Status] = {
     # etcd declares ResourceExhausted here, but what leaves its server is Unknown
     errors.TooManyRequests: Status(2, 500, "etcdserver: too many requests"),
     errors.RequestTimedOut: Status(14, 503, "etcdserver: request timed out"),
+    errors.NotLeader: Status(9, 400, "etcdserver: not leader"),
+    errors.BadTransferee: Status(9, 400, "etcdserver: bad leader transferee"),
+    errors.TransferTimedOut: Status(2, 500, "etcdserver: request timed out, leader transfer took too long"),
+    errors.WrongVersionFormat: Status(3, 400, "etcdserver: wrong downgrade target version format"),
+    errors.InvalidDowngradeTarget: Status(3, 400, "etcdserver: invalid downgrade target version"),
+    errors.NoDowngrade: Status(9, 400, "etcdserver: no inflight downgrade job"),
+    errors.DowngradeImpossible: Status(12, 501, "raftkv: there is no older version to downgrade to"),
+    errors.UnknownAction: Status(2, 500, "etcdserver: unknown method"),
     errors.NodeStopped: Status(14, 503, "etcdserver: server stopped"),
 }
 

@@ -13,9 +13,9 @@ from raftkv.errors import RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema.json_codec import quote
 from raftkv.schema.maintenance import AlarmType
+from raftkv.service.downgrade import CLUSTER_VERSION
 from raftkv.service.maintenance import ETCD_VERSION
 
-CLUSTER_VERSION = "3.5.0"
 NOT_DECIDED = "not_decided"
 
 

@@ -1,11 +1,13 @@
-"""``raftkv alarm``, ``defrag`` and ``compaction``."""
+"""``raftkv alarm``, ``defrag``, ``compaction``, ``endpoint hashkv`` and ``move-leader``."""
 
 import argparse
+from typing import Any
 
 from raftkv.cli.endpoints import PATIENCE_SECONDS, client_of, endpoints
 from raftkv.cli.exits import Exit, exit_for
 from raftkv.cli.output import print_json, say
-from raftkv.errors import RaftKvError
+from raftkv.client import SyncClient
+from raftkv.errors import ConfigError, NoLeader, RaftKvError
 
 
 def alarm_list(arguments: argparse.Namespace) -> int:
@@ -60,3 +62,68 @@ def compaction(arguments: argparse.Namespace) -> int:
     else:
         print(f"compacted revision {arguments.revision}")
     return Exit.OK
+
+
+def hash_kv(arguments: argparse.Namespace) -> int:
+    """Print each member's checksum of keys and history; one that fails does not keep the others from it."""
+    code, found = Exit.OK, []
+    for url in endpoints(arguments):
+        try:
+            client = client_of([url], patience=PATIENCE_SECONDS)
+            answer = client.post_json("/v3/maintenance/hashkv", {"revision": arguments.rev})
+        except RaftKvError as error:
+            code = Exit(exit_for(error))
+            say(f"raftkv: {url}: {error}")
+            continue
+        found.append(
+            {
+                "endpoint": url,
+                "hash": answer.get("hash", 0),
+                "revision": int(answer.get("header", {}).get("revision", 0)),
+                "compact_revision": int(answer.get("compact_revision", 0)),
+            }
+        )
+        if not arguments.json:
+            print(f"{url}, {answer.get('hash', 0)}")
+    if arguments.json:
+        print_json(found)
+    return code
+
+
+def move_leader(arguments: argparse.Namespace) -> int:
+    """Hand leadership to another member, whose name or hexadecimal id is given."""
+    leader, client = _leader(endpoints(arguments))
+    target = _member(client, arguments.member)
+    client.post_json("/v3/maintenance/transfer-leadership", {"targetID": str(target)})
+    if arguments.json:
+        print_json({"from": f"{leader:x}", "to": f"{target:x}"})
+    else:
+        print(f"Leadership transferred from {leader:x} to {target:x}")
+    return Exit.OK
+
+
+def _leader(urls: list[str]) -> tuple[int, SyncClient]:
+    """Return the leader's id, and a client of it. Raises NoLeader when it is not among ``urls``."""
+    for url in urls:
+        client = client_of([url])
+        try:
+            status = client.status()
+        except RaftKvError as error:
+            say(f"raftkv: {url}: {error}")
+            continue
+        if (leader := status.get("leader")) and leader == status.get("header", {}).get("member_id"):
+            return int(leader), client
+    raise NoLeader(f"no leader among {', '.join(urls)}")
+
+
+def _member(client: SyncClient, text: str) -> int:
+    """Return the id of the member that has this name or, in hexadecimal, this id. Raises ConfigError."""
+    members: list[dict[str, Any]] = client.post_json("/v3/cluster/member/list", {}).get("members", [])
+    named = [int(member["ID"]) for member in members if member.get("name") == text]
+    if named:
+        return named[0]
+    try:
+        return int(text, 16)
+    except ValueError:
+        names = ", ".join(f"{member.get('name', '')} ({int(member['ID']):x})" for member in members)
+        raise ConfigError(f"there is no member {text!r}; the members are {names}") from None

@@ -127,6 +127,15 @@ def _add_maintenance_verbs(verbs: Any) -> None:
     compaction.add_argument("revision", metavar="REVISION", type=int)
     compaction.add_argument("--physical", action="store_true", help="wait until it is gone on that member")
     _verb(verbs, "defrag", "let members give up room they do not need", _maintenance("defrag"), *common)
+    move = _verb(verbs, "move-leader", "let another member lead", _maintenance("move_leader"), *common)
+    move.add_argument("member", metavar="MEMBER", help="its name, or its id in hexadecimal")
+    text = "Ask each member on its own."
+    endpoint = verbs.add_parser("endpoint", help="ask each member on its own", description=text)
+    questions = endpoint.add_subparsers(title="verbs", metavar="VERB", required=True)
+    hash_kv = _verb(
+        questions, "hashkv", "print a checksum of each member's data", _maintenance("hash_kv"), *common
+    )
+    hash_kv.add_argument("--rev", type=int, default=0, metavar="N", help="up to this revision (default: all)")
     alarm = verbs.add_parser("alarm", help="list or clear alarms", description="List or clear alarms.")
     actions = alarm.add_subparsers(title="verbs", metavar="VERB", required=True)
     _verb(actions, "list", "list the alarms that are raised", _maintenance("alarm_list"), *common)
@@ -322,6 +331,8 @@ def _maintenance(verb: str) -> Run:
         actions: dict[str, Run] = {
             "compaction": maintenance.compaction,
             "defrag": maintenance.defrag,
+            "hash_kv": maintenance.hash_kv,
+            "move_leader": maintenance.move_leader,
             "alarm_list": maintenance.alarm_list,
             "alarm_disarm": maintenance.alarm_disarm,
         }

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from raftkv import errors
 from raftkv.mvcc.compaction import Compactor
+from raftkv.mvcc.hashing import RevisionHash
 from raftkv.mvcc.revision_writer import RevisionWriter
 from raftkv.mvcc.scan import RangeScan
 from raftkv.mvcc.store_dump import StoreDump
@@ -188,10 +189,25 @@ class Store:
         for entry in self.table.walk(b"", None):
             yield from visible_from(entry, self.compact_revision)
 
+    def open_hash(self, revision: int) -> RevisionHash:
+        """Begin a checksum of what was written up to ``revision``; 0 is the newest one.
+
+        Raises FutureRevision, and Compacted for one at or below the compact revision, as etcd 3.5.1 does.
+        """
+        if revision > self.revision:
+            raise errors.FutureRevision
+        if 0 < revision <= self.compact_revision:
+            raise errors.Compacted
+        dump = self._dump_at(revision or self.revision)
+        return RevisionHash(dump, self.revision, self.compact_revision)
+
     def dump(self) -> StoreDump:
         """See ``Part``: pins the compact revision until the dump is closed."""
+        return self._dump_at(self.revision)
+
+    def _dump_at(self, revision: int) -> StoreDump:
         unpin = self._compactor.pin(self.compact_revision)
-        return StoreDump(self.table, self.revision, self.compact_revision, unpin)
+        return StoreDump(self.table, revision, self.compact_revision, unpin)
 
     def load(self, data: bytes) -> None:
         """See ``Part``."""

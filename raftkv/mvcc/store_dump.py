@@ -54,10 +54,15 @@ class StoreDump:
     def blocks(self) -> Iterator[bytes]:
         """Yield the blocks."""
         yield pack_block(HEADER, self._revision, self._compact_revision, self._live_keys)
-        while (versions := self._read_versions()) is not None:
+        for versions in self.versions():
             yield pack_block(VERSIONS, versions)
         while (changes := self._read_changes()) is not None:
             yield pack_block(CHANGES, changes)
+
+    def versions(self) -> Iterator[list[Version]]:
+        """Yield the versions that can be read, some at a time, by key and then from the oldest on."""
+        while (versions := self._read_versions()) is not None:
+            yield versions
 
     def close(self) -> None:
         """Let compaction go on; no block may be asked for after."""

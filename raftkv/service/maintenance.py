@@ -1,12 +1,15 @@
-"""etcd's Maintenance service: one member's own state, alarms, backups."""
+"""etcd's Maintenance service: one member's own state, alarms, backups, checksums, who leads."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
 from hashlib import sha256
+from zlib import crc32
 
-from raftkv.errors import InvalidRequest, TooManyRequests
+from raftkv.errors import InvalidRequest, TooManyRequests, TransferTimedOut
 from raftkv.mvcc.machine import Machine
+from raftkv.mvcc.parts import Block
 from raftkv.node.node import Node
-from raftkv.raft import NO_NODE
+from raftkv.raft import NO_NODE, Role
 from raftkv.schema.kv import ResponseHeader
 from raftkv.schema.maintenance import (
     AlarmAction,
@@ -16,12 +19,21 @@ from raftkv.schema.maintenance import (
     AlarmType,
     DefragmentRequest,
     DefragmentResponse,
+    DowngradeRequest,
+    DowngradeResponse,
+    HashKVRequest,
+    HashKVResponse,
+    HashRequest,
+    HashResponse,
+    MoveLeaderRequest,
+    MoveLeaderResponse,
     SnapshotRequest,
     SnapshotResponse,
     StatusRequest,
     StatusResponse,
 )
 from raftkv.service.defragment import defragment
+from raftkv.service.downgrade import CLUSTER_VERSION, check_downgrade
 from raftkv.service.header import complete
 
 ETCD_VERSION = "3.5.1"
@@ -34,6 +46,9 @@ EMPTY_BYTES = 4096
 
 BLOB_BYTES = 32 * 1024
 """Size of one piece of a backup, as in etcd."""
+
+LEADER_POLL_SECONDS = 0.01
+"""How often it looks whether the leader has changed."""
 
 READ_BYTES = 8 * BLOB_BYTES
 
@@ -119,6 +134,64 @@ class MaintenanceService:
                 yield SnapshotResponse(blob=hashed.digest())
         finally:
             self._backups -= 1
+
+    async def hash(self, request: HashRequest) -> HashResponse:
+        """Return a CRC-32 of the snapshot that could be taken now: of one member, not for comparing two.
+
+        What a compaction lets go counts until it is removed, which is each member's own affair.
+        """
+        response = HashResponse(ResponseHeader(revision=self._machine.store.revision))
+        cut = self._machine.cut()
+        try:
+            blocks = cut.blocks()
+            while (block := self._next_block(blocks)) is not None:
+                response.hash = crc32(block.data, response.hash)
+                await asyncio.sleep(0)
+        finally:
+            cut.close()
+        complete(response.header, self._node)
+        return response
+
+    def _next_block(self, blocks: Iterator[Block]) -> Block | None:
+        with self._node.steps.timed("hash"):
+            return next(blocks, None)
+
+    async def hash_kv(self, request: HashKVRequest) -> HashKVResponse:
+        """Return a checksum of keys and history up to a revision, for comparing members.
+
+        Raises FutureRevision, Compacted.
+        """
+        more = True
+        with self._machine.store.open_hash(request.revision) as hashing:
+            while more:
+                with self._node.steps.timed("hash"):
+                    more = hashing.step()
+                await asyncio.sleep(0)
+        header = ResponseHeader(revision=hashing.current)
+        complete(header, self._node)
+        return HashKVResponse(header, hashing.value, hashing.compact_revision)
+
+    async def move_leader(self, request: MoveLeaderRequest) -> MoveLeaderResponse:
+        """Hand leadership to a voter, and answer once it leads (thesis §3.10).
+
+        Raises NotLeader, BadTransferee (nothing was begun) and TransferTimedOut.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._node.config.request_timeout
+        self._node.transfer_leadership(request.targetID)
+        while (status := self._node.status()).leader != request.targetID:
+            given_up = status.role is Role.LEADER and status.transferee == NO_NODE
+            if given_up or loop.time() >= deadline:
+                raise TransferTimedOut
+            await asyncio.sleep(LEADER_POLL_SECONDS)
+        return MoveLeaderResponse()
+
+    async def downgrade(self, request: DowngradeRequest) -> DowngradeResponse:
+        """Answer whether the cluster can go back to a version; raises what ``check_downgrade`` raises."""
+        await check_downgrade(request, self._node.read_barrier)
+        header = ResponseHeader(revision=self._machine.store.revision)
+        complete(header, self._node)
+        return DowngradeResponse(header, CLUSTER_VERSION)
 
 
 def describe_alarm(alarm: AlarmMember) -> str:

@@ -1,4 +1,4 @@
-"""``raftkv snapshot``, ``alarm``, ``defrag`` and ``compaction``, against servers that give one answer."""
+"""``raftkv snapshot`` and the maintenance verbs, against servers that give one answer."""
 
 import base64
 import json
@@ -277,3 +277,48 @@ def test_compaction_names_its_revision(members: Any, capsys: pytest.CaptureFixtu
     refusal = b'{"error":"e","code":11,"message":"etcdserver: mvcc: required revision has been compacted"}'
     assert main(["compaction", "7", "--endpoint", members(400, refusal).url]) == Exit.FAILED
     assert "has been compacted" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- endpoint hashkv, move-leader
+
+
+def test_each_member_is_asked_for_its_checksum(members: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    first = members(200, b'{"header":{"revision":"9"},"hash":7,"compact_revision":"-1"}')
+    last, gone = members(200, b'{"header":{"revision":"9"},"hash":8,"compact_revision":"-1"}'), closed_url()
+    words = [word for url in (first.url, gone, last.url) for word in ("--endpoint", url)]
+    assert main(["endpoint", "hashkv", *words]) == Exit.UNREACHABLE
+    told = capsys.readouterr()
+    assert told.out == f"{first.url}, 7\n{last.url}, 8\n"
+    assert gone in told.err
+    assert main(["endpoint", "hashkv", "--rev", "5", "--json", "--endpoint", last.url]) == Exit.OK
+    assert json.loads(capsys.readouterr().out) == [
+        {"endpoint": last.url, "hash": 8, "revision": 9, "compact_revision": -1}
+    ]
+    assert last.asked == [("/v3/maintenance/hashkv", {"revision": number}) for number in (0, 5)]
+
+
+LEADER = (
+    b'{"header":{"member_id":"10"},"leader":"10","members":[{"ID":"10","name":"n1"},{"ID":"255","name":"a"}]}'
+)
+FOLLOWER = b'{"header":{"member_id":"255"},"leader":"10"}'
+
+
+@pytest.mark.parametrize(("text", "target"), [("a", 255), ("ff", 255), ("n1", 10), ("b", 11)])
+def test_the_leader_is_found_and_told_who_shall_lead(
+    members: Any, text: str, target: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follower, leader, gone = members(200, FOLLOWER), members(200, LEADER), closed_url()
+    words = [word for url in (gone, follower.url, leader.url) for word in ("--endpoint", url)]
+    assert main(["move-leader", text, *words]) == Exit.OK
+    assert capsys.readouterr().out == f"Leadership transferred from a to {target:x}\n"
+    assert leader.asked[-1] == ("/v3/maintenance/transfer-leadership", {"targetID": str(target)})
+    assert [path for path, _ in follower.asked] == ["/v3/maintenance/status"]
+
+
+def test_who_is_no_member_and_nobody_who_leads_are_told(
+    members: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["move-leader", "n2", "--endpoint", members(200, LEADER).url]) == Exit.USAGE
+    assert "there is no member 'n2'; the members are n1 (a), a (ff)" in capsys.readouterr().err
+    assert main(["move-leader", "n1", "--endpoint", members(200, FOLLOWER).url]) == Exit.NO_LEADER
+    assert "no leader among" in capsys.readouterr().err

@@ -10,7 +10,8 @@ import pytest
 
 from raftkv.cli.exits import Exit
 from raftkv.local import free_ports
-from tests.cli.command import Command, environment, ports_text
+from raftkv.local.processes import wait_until
+from tests.cli.command import SECONDS, Command, environment, ports_text
 
 pytestmark = pytest.mark.e2e
 
@@ -132,6 +133,17 @@ def test_put_and_get_need_no_address(running: Command) -> None:
     assert (done.returncode, done.stdout) == (Exit.OK, "hello\n")
     assert running.json("get", "greeting") == {"key": {"text": "greeting"}, "value": {"text": "hello"}}
     assert running("get", "greeting", "--serializable").returncode in (Exit.OK, Exit.NOT_FOUND)
+
+
+def test_all_members_have_the_same_checksum(running: Command) -> None:
+    assert running("put", "counted", "once").returncode == Exit.OK
+    written = max(member["revision"] for member in running.json("endpoint", "hashkv"))
+    assert wait_until(
+        lambda: {member["revision"] for member in running.json("endpoint", "hashkv")} == {written}, SECONDS
+    )
+    told = running.json("endpoint", "hashkv", "--rev", str(written))
+    assert len(told) == 3
+    assert len({member["hash"] for member in told}) == 1
 
 
 def test_a_missing_key_is_not_found(running: Command) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from raftkv.errors import RaftKvError, StorageError
+from raftkv.errors import BadTransferee, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberInfo, encode_members
@@ -47,6 +47,8 @@ class FakeNode:
         self.leader = MEMBER
         self.term = 2
         self.learners: tuple[int, ...] = ()
+        self.other_voters: tuple[int, ...] = ()
+        self.transferee = NO_NODE
         self.proposed: list[Any] = []
         self.barriers = 0
         self.compacts = True
@@ -87,8 +89,8 @@ class FakeNode:
             log=None,  # type: ignore[arg-type]
             snapshot=None,
             configuration_index=1,
-            transferee=0,
-            configuration=Configuration((self.member_id,), self.learners),
+            transferee=self.transferee,
+            configuration=Configuration((self.member_id, *self.other_voters), self.learners),
             peers={},
         )
 
@@ -122,6 +124,15 @@ class FakeNode:
             self.cancelled.set()
             raise
         self.barriers += 1
+
+    def transfer_leadership(self, target: int) -> None:
+        if self.leader != self.member_id:
+            raise NotLeader(self.leader)
+        if target == self.member_id:
+            return
+        if target not in self.other_voters:
+            raise BadTransferee
+        self.transferee = target
 
     @asynccontextmanager
     async def backup(self) -> AsyncIterator[Backup]:

@@ -9,6 +9,7 @@ import pytest
 from raftkv import errors
 from raftkv.node.config import DEFAULT_QUOTA_BYTES, Config
 from raftkv.node.quota import Quota
+from raftkv.raft import NO_NODE
 from raftkv.schema.kv import (
     CompactionRequest,
     DeleteRangeRequest,
@@ -24,6 +25,12 @@ from raftkv.schema.maintenance import (
     AlarmType,
     DefragmentRequest,
     DefragmentResponse,
+    DowngradeAction,
+    DowngradeRequest,
+    HashKVRequest,
+    HashRequest,
+    MoveLeaderRequest,
+    MoveLeaderResponse,
     SnapshotRequest,
     SnapshotResponse,
     StatusRequest,
@@ -263,3 +270,165 @@ async def test_defragmentation_waits_for_compaction_takes_a_snapshot_and_changes
     assert [kv.key for kv in store.range(everything).kvs] == [
         b"%05d" % i for i in range(3000) if not 100 <= i < 2900
     ]
+
+
+# ---------------------------------------------------------------- checksums
+
+
+async def test_a_checksum_of_the_keys_tells_what_it_was_taken_of(
+    maintenance: MaintenanceService, node: FakeNode
+) -> None:
+    kv = KvService(node)  # type: ignore[arg-type]
+    for value in (b"1", b"2", b"3"):
+        await kv.put(PutRequest(b"a", value))
+    newest, older = [await maintenance.hash_kv(HashKVRequest(revision)) for revision in (0, 3)]
+    assert (
+        (newest.header, newest.compact_revision) == (older.header, older.compact_revision) == (header(4), -1)
+    )
+    assert 0 < newest.hash != older.hash > 0
+    await kv.compact(CompactionRequest(3, physical=True))
+    compacted = await maintenance.hash_kv(HashKVRequest())
+    assert (compacted.header, compacted.compact_revision) == (header(4), 3)
+    assert compacted.hash != newest.hash
+    with pytest.raises(errors.Compacted):
+        await maintenance.hash_kv(HashKVRequest(3))
+    with pytest.raises(errors.FutureRevision):
+        await maintenance.hash_kv(HashKVRequest(5))
+
+
+@pytest.mark.parametrize("call", ["hash", "hash_kv"])
+async def test_a_checksum_gives_others_a_turn_and_sees_one_moment(
+    maintenance: MaintenanceService, node: FakeNode, call: str
+) -> None:
+    ask = {"hash": (maintenance.hash, HashRequest()), "hash_kv": (maintenance.hash_kv, HashKVRequest())}[call]
+    for i in range(5000):
+        node.machine.store.put(PutRequest(b"%05d" % i, b"old"))
+    before = await ask[0](ask[1])  # type: ignore[arg-type]
+    taking = asyncio.create_task(ask[0](ask[1]))  # type: ignore[arg-type]
+    turns = 0
+    while not taking.done():
+        await asyncio.sleep(0)
+        turns += 1
+        if turns == 5:
+            node.machine.store.put(PutRequest(b"00000", b"new"))
+            node.machine.store.put(PutRequest(b"99999", b"new"))
+    assert turns >= 10
+    assert (await taking).hash == before.hash
+    assert (await ask[0](ask[1])).hash != before.hash  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", ["hash", "hash_kv"])
+async def test_who_does_not_wait_for_a_checksum_keeps_no_compaction_waiting(
+    maintenance: MaintenanceService, node: FakeNode, call: str
+) -> None:
+    store = node.machine.store
+    for i in range(5000):
+        store.put(PutRequest(b"%05d" % (i % 2000)))
+    asked = maintenance.hash(HashRequest()) if call == "hash" else maintenance.hash_kv(HashKVRequest())
+    taking = asyncio.create_task(asked)
+    await asyncio.sleep(0)
+    store.compact(CompactionRequest(store.revision))
+    assert store.compact_step(10_000)
+    assert store.compacted_physically() == -1
+    taking.cancel()
+    await asyncio.wait([taking])
+    while store.compact_step(10_000):
+        pass
+    assert store.compacted_physically() == store.revision
+
+
+async def test_the_hash_of_all_that_a_member_stores_counts_more_than_keys(
+    maintenance: MaintenanceService,
+) -> None:
+    before = await maintenance.hash(HashRequest())
+    keys = await maintenance.hash_kv(HashKVRequest())
+    await maintenance.alarm(AlarmRequest(AlarmAction.ACTIVATE, 5, AlarmType.NOSPACE))
+    after = await maintenance.hash(HashRequest())
+    assert (after.header, after.hash != before.hash) == (header(1), True)
+    assert await maintenance.hash_kv(HashKVRequest()) == keys
+
+
+# ---------------------------------------------------------------- leadership
+
+OTHER = 0x1234
+
+
+async def test_leadership_moves_to_a_voter_and_the_answer_comes_when_it_leads(
+    maintenance: MaintenanceService, node: FakeNode
+) -> None:
+    node.other_voters = (OTHER,)
+    moving = asyncio.create_task(maintenance.move_leader(MoveLeaderRequest(OTHER)))
+    await asyncio.sleep(0.05)
+    assert (node.transferee, moving.done()) == (OTHER, False)
+    node.leader, node.transferee = OTHER, NO_NODE
+    assert await moving == MoveLeaderResponse()
+
+
+async def test_leadership_moves_nowhere_from_a_follower_or_to_who_does_not_vote(
+    maintenance: MaintenanceService, node: FakeNode
+) -> None:
+    node.other_voters, node.learners = (OTHER,), (OTHER + 1,)
+    assert await maintenance.move_leader(MoveLeaderRequest(MEMBER)) == MoveLeaderResponse()
+    for target in (0, 99, OTHER + 1):
+        with pytest.raises(errors.BadTransferee):
+            await maintenance.move_leader(MoveLeaderRequest(target))
+    node.leader = OTHER
+    for target in (MEMBER, OTHER, 99):
+        with pytest.raises(errors.NotLeader):
+            await maintenance.move_leader(MoveLeaderRequest(target))
+
+
+async def test_a_transfer_that_the_leader_gives_up_is_told_at_once(
+    maintenance: MaintenanceService, node: FakeNode
+) -> None:
+    node.other_voters = (OTHER,)
+    moving = asyncio.create_task(maintenance.move_leader(MoveLeaderRequest(OTHER)))
+    await asyncio.sleep(0)
+    node.transferee = NO_NODE
+    with pytest.raises(errors.TransferTimedOut):
+        await moving
+
+
+async def test_a_transfer_ends_with_the_request_time_out_at_the_latest(
+    maintenance: MaintenanceService, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Config, "request_timeout", 0.05)
+    node.other_voters = (OTHER,)
+    with pytest.raises(errors.TransferTimedOut):
+        await maintenance.move_leader(MoveLeaderRequest(OTHER))
+
+
+# ---------------------------------------------------------------- downgrade
+
+BAD_FORMAT, BAD_TARGET = errors.WrongVersionFormat, errors.InvalidDowngradeTarget
+VERSIONS = {
+    **dict.fromkeys(["3.4", "3.4.0", "3.4.7", "03.4", "3.4.0-alpha", "3.4.0+x", "3.4.0-a.b+c.d"]),
+    **dict.fromkeys(["3.5", "3.5.0", "3.5.1", "3.3", "3.6", "2.5", "4.4", "0.0"], BAD_TARGET),
+    **dict.fromkeys(["", "3", "v3.4", "3.4.0.0", "3.4-x", "abc", " 3.4", ".4", "3.4."], BAD_FORMAT),
+    **dict.fromkeys(["3.18446744073709551620", "9" * 5000 + ".4", "3.4\n", "٣.٤", "3.-4"], BAD_FORMAT),
+}
+"""Version -> what etcd 3.5.1 said of it as the target of a downgrade."""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_whether_a_downgrade_is_possible_is_answered_as_etcd_does(
+    maintenance: MaintenanceService, node: FakeNode, version: str
+) -> None:
+    request, refused = DowngradeRequest(DowngradeAction.VALIDATE, version), VERSIONS[version]
+    if refused is None:
+        response = await maintenance.downgrade(request)
+        assert (response.header, response.version) == (header(1), "3.5.0")
+    else:
+        with pytest.raises(refused):
+            await maintenance.downgrade(request)
+    assert node.barriers == (0 if refused is BAD_FORMAT else 1), "the format is looked at first"
+
+
+async def test_no_downgrade_begins_and_none_can_be_given_up(maintenance: MaintenanceService) -> None:
+    for version, refused in VERSIONS.items():
+        with pytest.raises(refused or errors.DowngradeImpossible):
+            await maintenance.downgrade(DowngradeRequest(DowngradeAction.ENABLE, version))
+        with pytest.raises(errors.NoDowngrade):
+            await maintenance.downgrade(DowngradeRequest(DowngradeAction.CANCEL, version))
+    with pytest.raises(errors.UnknownAction):
+        await maintenance.downgrade(DowngradeRequest(7, "3.4"))
