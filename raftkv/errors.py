@@ -181,6 +181,14 @@ class LeaseNotFound(RequestError):
     """The lease is not there."""
 
 
+class LeaseExists(RequestError):
+    """The id wished for a lease is in use."""
+
+
+class LeaseTtlTooLarge(RequestError):
+    """More seconds are wished for a lease than 9,000,000,000."""
+
+
 class TooManyOps(RequestError):
     """More compares or operations than ``--max-txn-ops``."""
 

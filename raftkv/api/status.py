@@ -25,6 +25,8 @@ _FIXED: dict[type[errors.RaftKvError], Status] = {
     errors.ValueProvided: Status(3, 400, "etcdserver: value is provided"),
     errors.LeaseProvided: Status(3, 400, "etcdserver: lease is provided"),
     errors.LeaseNotFound: Status(5, 404, "etcdserver: requested lease not found"),
+    errors.LeaseExists: Status(9, 400, "etcdserver: lease already exists"),
+    errors.LeaseTtlTooLarge: Status(11, 400, "etcdserver: too large lease TTL"),
     errors.TooManyOps: Status(3, 400, "etcdserver: too many operations in txn request"),
     errors.DuplicateKey: Status(3, 400, "etcdserver: duplicate key given in txn request"),
     errors.InvalidSortOption: Status(3, 400, "etcdserver: invalid sort option"),

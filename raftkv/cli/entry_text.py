@@ -3,10 +3,11 @@
 from enum import IntEnum
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
-from raftkv.mvcc.commands import PublishMember, decode_command
+from raftkv.mvcc.commands import CheckpointLeases, ExpireLease, PublishMember, decode_command
 from raftkv.raft import decode_configuration
 from raftkv.raft.types import Entry, EntryKind
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.lease import LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 
 LONGEST = 60
@@ -57,7 +58,26 @@ def _describe_command(data: bytes) -> str:
         case PublishMember():
             return f"member {request.id:x} is {request.name} at {','.join(request.client_urls)}"
         case _:
+            return _describe_lease_command(request)
+
+
+def _describe_lease_command(request: object) -> str:
+    match request:
+        case LeaseGrantRequest():
+            return f"grant lease {_lease(request.ID)} for {request.TTL} s"
+        case LeaseRevokeRequest():
+            return f"revoke lease {_lease(request.ID)}"
+        case ExpireLease():
+            return f"lease {_lease(request.id)} is over by the clock of term {request.term}"
+        case CheckpointLeases():
+            return f"what {len(request.checkpoints)} leases have left by the clock of term {request.term}"
+        case _:
             return type(request).__name__
+
+
+def _lease(number: int) -> str:
+    """Return a lease's id as etcdctl writes it."""
+    return f"{number & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
 def _name(names: type[IntEnum], number: int) -> str:

@@ -8,15 +8,25 @@ and in snapshots too: nothing that frees room clears them (etcd's documentation,
 from typing import ClassVar
 
 from raftkv import errors
-from raftkv.mvcc.commands import CommandRequest
+from raftkv.mvcc.commands import CommandRequest, ExpireLease
+from raftkv.mvcc.leases import LEASE_BYTES
 from raftkv.mvcc.parts import CopiedDump, nonsense, pack_block, unpack_block
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RequestOp, TxnRequest
+from raftkv.schema.lease import LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.maintenance import AlarmAction, AlarmMember, AlarmRequest, AlarmType
 
 PUT_OVERHEAD = 256
 """Bytes that etcd counts for a put beside its key and value."""
 
-_WRITES = (PutRequest, DeleteRangeRequest, TxnRequest, CompactionRequest)
+_WRITES = (
+    PutRequest,
+    DeleteRangeRequest,
+    TxnRequest,
+    CompactionRequest,
+    LeaseGrantRequest,
+    LeaseRevokeRequest,
+    ExpireLease,
+)
 
 
 def growth_of(request: object) -> int:
@@ -30,6 +40,8 @@ def growth_of(request: object) -> int:
             return PUT_OVERHEAD + len(request.key) + len(request.value)
         case TxnRequest():
             return max(_growth_of_branch(request.success), _growth_of_branch(request.failure))
+        case LeaseGrantRequest():
+            return LEASE_BYTES
     return 0
 
 

@@ -18,6 +18,7 @@ import msgpack
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.lease import LeaseCheckpoint, LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.maintenance import AlarmRequest
 from raftkv.schema.packed import pack, unpack
 
@@ -40,6 +41,10 @@ class CommandKind(IntEnum):
     TXN = 3
     COMPACT = 4
     ALARM = 5
+    LEASE_GRANT = 6
+    LEASE_REVOKE = 7
+    LEASE_CHECKPOINT = 8
+    LEASE_EXPIRE = 9
     PUBLISH_MEMBER = 16
 
 
@@ -52,8 +57,33 @@ class PublishMember:
     client_urls: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class ExpireLease:
+    """A leader revokes a lease because its time is over by the leader's clock, in ``term`` only."""
+
+    term: int
+    id: int
+
+
+@dataclass(slots=True)
+class CheckpointLeases:
+    """A leader keeps for the next one how long leases have left, in ``term`` only."""
+
+    term: int
+    checkpoints: list[LeaseCheckpoint]
+
+
 CommandRequest: TypeAlias = (
-    PutRequest | DeleteRangeRequest | TxnRequest | CompactionRequest | AlarmRequest | PublishMember
+    PutRequest
+    | DeleteRangeRequest
+    | TxnRequest
+    | CompactionRequest
+    | AlarmRequest
+    | LeaseGrantRequest
+    | LeaseRevokeRequest
+    | ExpireLease
+    | CheckpointLeases
+    | PublishMember
 )
 
 _CLASSES: dict[int, type[CommandRequest]] = {
@@ -62,6 +92,10 @@ _CLASSES: dict[int, type[CommandRequest]] = {
     CommandKind.TXN: TxnRequest,
     CommandKind.COMPACT: CompactionRequest,
     CommandKind.ALARM: AlarmRequest,
+    CommandKind.LEASE_GRANT: LeaseGrantRequest,
+    CommandKind.LEASE_REVOKE: LeaseRevokeRequest,
+    CommandKind.LEASE_CHECKPOINT: CheckpointLeases,
+    CommandKind.LEASE_EXPIRE: ExpireLease,
     CommandKind.PUBLISH_MEMBER: PublishMember,
 }
 _KINDS = {cls: int(kind) for kind, cls in _CLASSES.items()}
@@ -84,12 +118,22 @@ def encode_command(
 ) -> bytes:
     """Return the bytes of a command; its kind follows from the class of ``request``."""
     kind = _KINDS[type(request)]
-    if isinstance(request, PublishMember):
-        fields: list[Any] = [request.id, request.name, request.client_urls]
-    else:
-        fields = pack(request)
-    packed: bytes = msgpack.packb((FORMAT_VERSION, *request_id, kind, user, auth_revision, fields))
+    packed: bytes = msgpack.packb(
+        (FORMAT_VERSION, *request_id, kind, user, auth_revision, _fields_of(request))
+    )
     return packed
+
+
+def _fields_of(request: CommandRequest) -> list[Any]:
+    match request:
+        case PublishMember():
+            return [request.id, request.name, request.client_urls]
+        case ExpireLease():
+            return [request.term, request.id]
+        case CheckpointLeases():
+            return [request.term, [pack(checkpoint) for checkpoint in request.checkpoints]]
+        case _:
+            return pack(request)
 
 
 def decode_command(data: bytes) -> Command:
@@ -108,7 +152,7 @@ def decode_command(data: bytes) -> Command:
     if cls is None:
         raise FormatTooNew(f"the log holds a command of kind {kind}, which is not known here")
     try:
-        request = _publish_member(fields) if cls is PublishMember else unpack(cls, fields)
+        request = _request(cls, fields)
     except ValueError as error:
         raise PeerProtocolError(f"a command of kind {kind} can't be decoded: {error}") from error
     return Command(RequestId(member, boot, sequence), kind, user, auth_revision, request)
@@ -133,8 +177,32 @@ def _unpack_array(data: bytes) -> list[Any]:
     return values
 
 
+def _request(cls: type[CommandRequest], fields: Any) -> CommandRequest:
+    if cls is PublishMember:
+        return _publish_member(fields)
+    if cls is ExpireLease:
+        return _expire_lease(fields)
+    if cls is CheckpointLeases:
+        return _checkpoint_leases(fields)
+    return unpack(cls, fields)
+
+
 def _publish_member(fields: Any) -> PublishMember:
     match fields:
         case [int(member_id), str(name), [*urls]] if all(isinstance(url, str) for url in urls):
             return PublishMember(member_id, name, urls)
     raise ValueError("not a member's id, name and client URLs")
+
+
+def _expire_lease(fields: Any) -> ExpireLease:
+    match fields:
+        case [int(term), int(lease)]:
+            return ExpireLease(term, lease)
+    raise ValueError("not a term and a lease")
+
+
+def _checkpoint_leases(fields: Any) -> CheckpointLeases:
+    match fields:
+        case [int(term), [*checkpoints]]:
+            return CheckpointLeases(term, [unpack(LeaseCheckpoint, one) for one in checkpoints])
+    raise ValueError("not a term and checkpoints")

@@ -1,6 +1,7 @@
 """All that is replicated, by part."""
 
 from raftkv.mvcc.alarms import Alarms
+from raftkv.mvcc.leases import Leases
 from raftkv.mvcc.membership import Membership
 from raftkv.mvcc.parts import Part
 from raftkv.mvcc.sessions import Sessions
@@ -8,21 +9,29 @@ from raftkv.mvcc.store import Store
 
 
 class Content:
-    """The parts, which know nothing of one another, and the index of the entry that was applied last.
+    """The parts, and the index of the entry that was applied last.
 
-    A new part is a class (see ``Part``), an attribute here, and its place in ``parts``.
+    They know nothing of one another, but that the store asks whether a lease is there. A new part is a
+    class (see ``Part``), an attribute here, and its place in ``parts``.
     """
 
     def __init__(self) -> None:
-        self.store = Store()
+        leases = Leases()
+        self.store = Store(leases)
         self.membership = Membership()
         self.sessions = Sessions()
         self.alarms = Alarms()
+        self.leases = leases
         self.applied_index = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimate of the room that the data takes, in bytes: what a quota is about."""
+        return self.store.size_bytes + self.leases.size_bytes
 
     def parts(self) -> tuple[Part, ...]:
         """Return every part, in the order in which they are dumped."""
-        return self.store, self.membership, self.sessions, self.alarms
+        return self.store, self.membership, self.sessions, self.alarms, self.leases
 
     def exchange(self, other: "Content") -> None:
         """Give ``other`` everything held here and take what it holds, in one short step."""

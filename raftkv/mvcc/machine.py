@@ -3,7 +3,14 @@
 from typing import NamedTuple, TypeAlias
 
 from raftkv.errors import RequestError
-from raftkv.mvcc.commands import CommandRequest, PublishMember, RequestId, decode_command
+from raftkv.mvcc.commands import (
+    CheckpointLeases,
+    CommandRequest,
+    ExpireLease,
+    PublishMember,
+    RequestId,
+    decode_command,
+)
 from raftkv.mvcc.content import Content
 from raftkv.mvcc.cut import MachineCut
 from raftkv.mvcc.digest import digest_of
@@ -20,17 +27,36 @@ from raftkv.schema.kv import (
     TxnRequest,
     TxnResponse,
 )
+from raftkv.schema.lease import (
+    LeaseCheckpointResponse,
+    LeaseGrantRequest,
+    LeaseGrantResponse,
+    LeaseRevokeRequest,
+    LeaseRevokeResponse,
+)
 from raftkv.schema.maintenance import AlarmRequest, AlarmResponse
 
 CommandResponse: TypeAlias = (
-    PutResponse | DeleteRangeResponse | TxnResponse | CompactionResponse | AlarmResponse | list[MemberInfo]
+    PutResponse
+    | DeleteRangeResponse
+    | TxnResponse
+    | CompactionResponse
+    | LeaseGrantResponse
+    | LeaseRevokeResponse
+    | LeaseCheckpointResponse
+    | AlarmResponse
+    | list[MemberInfo]
 )
+
+
+LeaseRequest: TypeAlias = LeaseGrantRequest | LeaseRevokeRequest | ExpireLease | CheckpointLeases
 
 
 class Applied(NamedTuple):
     """What came of a command: a response, or the same error on every member, or a duplicate's nothing.
 
-    ``response`` is None too for a command that has none (publishing a member).
+    ``response`` is None too for a command that has none (publishing a member), and for a leader's own
+    command in an entry of another term than the one it was made for, which is void.
     """
 
     request_id: RequestId
@@ -42,8 +68,11 @@ class Applied(NamedTuple):
 class Machine(Content):
     """The replicated content, and what an entry does to it."""
 
-    def apply_command(self, index: int, data: bytes) -> Applied:
+    def apply_command(self, index: int, data: bytes, term: int = 0) -> Applied:
         """Apply the command of the entry at ``index``, which must be above all applied before.
+
+        ``term`` is the entry's; only a leader's own commands look at it, and are void in any other than
+        theirs: who leads in a later term counts from another moment on.
 
         Raises FormatTooNew or PeerProtocolError, before anything is changed, when the command can't be
         understood: the node stops then, it never skips an entry. A client's error is a result.
@@ -54,13 +83,15 @@ class Machine(Content):
         if not self.sessions.admit(command.request_id):
             return Applied(command.request_id, None, None, duplicate=True)
         try:
-            response = self._run(command.request)
+            response = self._run(command.request, term)
         except RequestError as error:
             return Applied(command.request_id, None, error, duplicate=False)
         return Applied(command.request_id, response, None, duplicate=False)
 
-    def _run(self, request: CommandRequest) -> CommandResponse | None:
+    def _run(self, request: CommandRequest, term: int) -> CommandResponse | None:
         self.alarms.check(request)
+        if isinstance(request, LeaseRequest):
+            return self._run_lease(request, term)
         match request:
             case PutRequest():
                 return self.store.put(request)
@@ -72,10 +103,33 @@ class Machine(Content):
                 return self.store.compact(request)
             case AlarmRequest():
                 alarms = self.alarms.apply(request)
-                return AlarmResponse(ResponseHeader(revision=self.store.revision), alarms)
+                return AlarmResponse(self._header(), alarms)
             case PublishMember():
                 self.membership.publish(request)
         return None
+
+    def _run_lease(self, request: LeaseRequest, term: int) -> CommandResponse | None:
+        match request:
+            case LeaseGrantRequest():
+                self.leases.grant(request.ID, request.TTL)
+                return LeaseGrantResponse(self._header(), request.ID, request.TTL)
+            case LeaseRevokeRequest():
+                return self._revoke(request.ID)
+            case ExpireLease() if request.term == term:
+                return self._revoke(request.id)
+            case CheckpointLeases() if request.term == term:
+                for checkpoint in request.checkpoints:
+                    self.leases.checkpoint(checkpoint)
+                return LeaseCheckpointResponse(self._header())
+        return None
+
+    def _revoke(self, lease: int) -> LeaseRevokeResponse:
+        self.leases.revoke(lease)
+        self.store.delete_attached(lease)
+        return LeaseRevokeResponse(self._header())
+
+    def _header(self) -> ResponseHeader:
+        return ResponseHeader(revision=self.store.revision)
 
     def apply_configuration(self, index: int, data: bytes) -> Applied | None:
         """Apply the configuration entry at ``index``; the response to a change is the members' new list.

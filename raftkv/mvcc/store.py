@@ -4,7 +4,7 @@ Cost of the steps that are not sliced, because they are atomic when applied, at 
 the table in docs/decisions/002-key-index.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, ClassVar
 
 from raftkv import errors
@@ -38,15 +38,17 @@ FIRST_REVISION = 1
 class Store:
     """Keys, their history, and the revision they are at.
 
-    ``put``, ``delete_range``, ``txn`` and ``compact`` are called by ``Machine`` when an entry is
-    applied, and by nobody else; the rest reads. Responses carry a header with the revision only.
-    ``writes`` counts the puts and txns that this store took here; a loaded one begins at 0.
+    ``put``, ``delete_range``, ``txn``, ``delete_attached`` and ``compact`` are called by ``Machine`` when
+    an entry is applied, and by nobody else; the rest reads. Responses carry a header with the revision
+    only. ``writes`` counts the puts and txns that this store took here; a loaded one begins at 0.
     """
 
     name: ClassVar[str] = "store"
     version: ClassVar[int] = 1
 
-    def __init__(self) -> None:
+    def __init__(self, leases: Container[int] = ()) -> None:
+        """``leases`` tells, now and later, to which leases a key can be attached."""
+        self._leases = leases
         self.revision = FIRST_REVISION
         self.writes = 0
         self.table = VersionTable()
@@ -79,7 +81,7 @@ class Store:
 
     def put(self, request: PutRequest) -> PutResponse:
         """Write one key; raises LeaseNotFound, KeyNotFound."""
-        writer = RevisionWriter(self.table, self.revision)
+        writer = self._writer()
         response = writer.put(request)
         self.writes += 1
         self.revision = writer.revision
@@ -87,20 +89,29 @@ class Store:
 
     def delete_range(self, request: DeleteRangeRequest) -> DeleteRangeResponse:
         """Delete a range in one revision; the revision stays if nothing was there."""
-        writer = RevisionWriter(self.table, self.revision)
+        writer = self._writer()
         response = writer.delete_range(request)
         self.revision = writer.revision
         return response
 
+    def delete_attached(self, lease: int) -> None:
+        """Delete the keys of a lease in one revision; the revision stays if there are none."""
+        writer = self._writer()
+        writer.delete_attached(lease)
+        self.revision = writer.revision
+
     def txn(self, request: TxnRequest) -> TxnResponse:
         """Run a txn in one revision; raises KeyNotFound, LeaseNotFound, FutureRevision, Compacted."""
         plan = TxnPlan(self.table, request)
-        plan.check(self.table, self._check_revision)
-        writer = RevisionWriter(self.table, self.revision)
+        plan.check(self.table, self._leases, self._check_revision)
+        writer = self._writer()
         response = plan.run(writer)
         self.writes += 1
         self.revision = writer.revision
         return response
+
+    def _writer(self) -> RevisionWriter:
+        return RevisionWriter(self.table, self.revision, self._leases)
 
     def check_range(self, request: RangeRequest) -> None:
         """Raise EmptyKey, InvalidSortOption, FutureRevision or Compacted."""

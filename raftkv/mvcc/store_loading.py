@@ -15,7 +15,7 @@ from raftkv.mvcc.compaction import NEVER
 from raftkv.mvcc.parts import nonsense, unpack_block
 from raftkv.mvcc.store_dump import CHANGES, HEADER, VERSIONS
 from raftkv.mvcc.version_table import Entry, VersionTable
-from raftkv.mvcc.versions import KEY, MOD, VERSION, Version
+from raftkv.mvcc.versions import KEY, LEASE, MOD, VERSION, Version
 
 _COLUMN_TYPES = [{int}, {int}, {int}, {int}, {int}, {bytes}, {bytes}]
 
@@ -38,6 +38,7 @@ class StoreLoader:
         self._live_keys = 0
         self._last = _NO_KEY
         self._run: list[Version] = []  # the versions of the last key so far: the next block may go on with it
+        self._attached = (b"", 0)  # the last key, and the lease that it has so far
         self._changes: defaultdict[int, list[Version]] = defaultdict(list)
         self._unsorted: list[int] | None = None
 
@@ -61,14 +62,28 @@ class StoreLoader:
     def _take_versions(self, versions: list[Version]) -> None:
         if not versions:
             return
-        mods, subs, _, numbers, _, keys, values = self._columns(versions)
+        mods, subs, _, numbers, leases, keys, values = self._columns(versions)
         order = list(zip(keys, mods, subs, strict=True))
         if not self._last < order[0] or not all(map(lt, order, islice(order, 1, None))):
             raise nonsense("the versions are not in order")
         self._last = order[-1]
         self._table.count_bytes(len(versions), sum(map(len, keys)) + sum(map(len, values)))
+        if any(leases) or self._attached[1]:
+            self._attach(versions)
         self._note_changes(versions, max(mods))
         self._add_entries(versions, keys, numbers)
+
+    def _attach(self, versions: list[Version]) -> None:
+        """Attach keys to the leases that their newest versions name, going through all versions in order."""
+        last, held = self._attached
+        for version in versions:
+            key, lease = version[KEY], version[LEASE] if version[VERSION] else 0
+            if key != last:
+                last, held = key, 0
+            if lease != held:
+                self._table.attachments.move(key, held, lease)
+                held = lease
+        self._attached = last, held
 
     def _take_changes(self, changes: list[Version]) -> None:
         if not changes:

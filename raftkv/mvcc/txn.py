@@ -8,7 +8,7 @@ order, each seeing what the ones before it wrote.
 A txn is atomic, so a compare, range or deleterange over a huge range inside one is not sliced.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from raftkv import errors
@@ -59,7 +59,9 @@ class TxnPlan:
             else:
                 yield op
 
-    def check(self, table: VersionTable, check_revision: Callable[[int], None]) -> None:
+    def check(
+        self, table: VersionTable, leases: Container[int], check_revision: Callable[[int], None]
+    ) -> None:
         """Raise what any operation of the path would; nothing has run yet.
 
         Raises KeyNotFound, LeaseNotFound, FutureRevision, Compacted.
@@ -69,7 +71,7 @@ class TxnPlan:
             if op.request_delete_range is not None:
                 deleted.add(*bounds(op.request_delete_range.key, op.request_delete_range.range_end))
             elif op.request_put is not None:
-                _check_put(table, op.request_put, deleted)
+                _check_put(table, leases, op.request_put, deleted)
         for op in self.path():
             if op.request_range is not None and op.request_range.revision:
                 check_revision(op.request_range.revision)
@@ -92,13 +94,13 @@ def _run_operation(op: RequestOp, writer: RevisionWriter, nested: Iterator[TxnPl
     return ResponseOp(response_txn=next(nested).run(writer, outermost=False))
 
 
-def _check_put(table: VersionTable, request: PutRequest, deleted: BoundsSet) -> None:
+def _check_put(table: VersionTable, leases: Container[int], request: PutRequest, deleted: BoundsSet) -> None:
     # A key put after its deletion in the same txn exists no more by then.
     if (request.ignore_value or request.ignore_lease) and (
         table.live(request.key) is None or request.key in deleted
     ):
         raise errors.KeyNotFound
-    check_lease(request.lease)
+    check_lease(request.lease, leases)
 
 
 def holds(table: VersionTable, compare: Compare) -> bool:

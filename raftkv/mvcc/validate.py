@@ -16,9 +16,13 @@ from raftkv.schema.kv import (
     SortTarget,
     TxnRequest,
 )
+from raftkv.schema.lease import LeaseGrantRequest
 
 MAX_TXN_OPS = 128
 """etcd's default for the most compares, successes or failures of a txn."""
+
+MAX_LEASE_TTL = 9_000_000_000
+"""Seconds; etcd's limit."""
 
 MAX_TXN_DEPTH = 64
 """Most levels of txns in one another. etcd has no such limit beside that of operations (so 128 levels by
@@ -57,6 +61,12 @@ def check_delete_range(request: DeleteRangeRequest) -> None:
 
 def check_compaction(request: CompactionRequest) -> None:
     """Accept: whether a revision can be compacted to is known at apply only."""
+
+
+def check_grant(request: LeaseGrantRequest) -> None:
+    """Raise LeaseTtlTooLarge."""
+    if request.TTL > MAX_LEASE_TTL:
+        raise errors.LeaseTtlTooLarge
 
 
 def check_txn(request: TxnRequest, max_txn_ops: int = MAX_TXN_OPS) -> None:

@@ -4,9 +4,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from raftkv.mvcc.attachments import Attachments
 from raftkv.mvcc.key_index import KeyIndex, after
 from raftkv.mvcc.versions import (
     KEY,
+    LEASE,
     MOD,
     VALUE,
     VERSION,
@@ -52,13 +54,14 @@ class VersionTable:
 
     A key whose newest version is a deletion stays, for readers of older revisions, until a compaction
     prunes it. ``deleted`` holds just these keys, so that the live keys of a range are counted by a
-    subtraction and not by a walk.
+    subtraction and not by a walk. ``attachments`` tells the live keys of each lease.
     """
 
     def __init__(self) -> None:
         self.entries: KeyIndex[Entry] = KeyIndex()
         self.deleted: KeyIndex[None] = KeyIndex()
         self.changes = ChangeLog()
+        self.attachments = Attachments()
         self.size_in_use_bytes = 0
         self._peak_bytes = 0
 
@@ -94,7 +97,7 @@ class VersionTable:
     def load(self, keys: Sequence[bytes], entries: Sequence[Entry], deleted: Sequence[bytes] = ()) -> None:
         """Add the entries of new keys above all there are, in key order, and say which keys are deleted.
 
-        For filling an empty table fast; changes and sizes are the caller's.
+        For filling an empty table fast; changes, sizes and attachments are the caller's.
         """
         self.entries.extend(keys, entries)
         self.deleted.extend(deleted, [None] * len(deleted))
@@ -106,7 +109,8 @@ class VersionTable:
     def discard_step(self) -> bool:
         """Forget some more of a table that is not used any more; return True while anything is left."""
         changes = self.changes.drop_block()
-        return self.entries.drop_block() or self.deleted.drop_block() or changes
+        attached = self.attachments.discard_step()
+        return self.entries.drop_block() or self.deleted.drop_block() or changes or attached
 
     def append(self, entry: Entry | None, version: Version) -> None:
         """Record a change, later than every change before; only a live key is deleted.
@@ -119,8 +123,12 @@ class VersionTable:
         if entry is None:
             assert version[VERSION], "a key that never was is deleted"
             self.entries.add(key, version)
+            if version[LEASE]:
+                self.attachments.move(key, 0, version[LEASE])
             return
         previous = newest_of(entry)
+        if version[LEASE] != previous[LEASE]:
+            self.attachments.move(key, previous[LEASE], version[LEASE])
         if isinstance(entry, list):
             entry.append(version)
         else:

@@ -514,7 +514,7 @@ class Node:
     def _apply(self, entry: Entry) -> None:
         match entry.kind:
             case EntryKind.COMMAND:
-                self._waiters.resolve(self.machine.apply_command(entry.index, entry.data))
+                self._waiters.resolve(self.machine.apply_command(entry.index, entry.data, entry.term))
             case EntryKind.CONFIGURATION:
                 configuration, context = decode_configuration(entry.data)
                 answer = self.machine.apply_configuration(entry.index, context)

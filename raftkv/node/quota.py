@@ -35,7 +35,7 @@ class Quota:
     def admits(self, request: Any) -> bool:
         """Whether a request fits; one that can't make the data grow always does."""
         growth = growth_of(request)
-        return growth == 0 or self._limit < 0 or self._machine.store.size_bytes + growth < self._limit
+        return growth == 0 or self._limit < 0 or self._machine.size_bytes + growth < self._limit
 
     async def refuse(self) -> None:
         """Raise the alarm for this member, then raise QuotaExceeded."""
@@ -51,7 +51,7 @@ class Quota:
         while self._limit >= 0:
             await asyncio.sleep(WATCH_SECONDS)
             store = self._machine.store
-            if store.writes != seen and store.size_bytes >= self._limit:
+            if store.writes != seen and self._machine.size_bytes >= self._limit:
                 await self._raise_alarm()
             seen = store.writes
 

@@ -74,13 +74,13 @@ class MaintenanceService:
         response = StatusResponse(
             header=ResponseHeader(revision=store.revision),
             version=ETCD_VERSION,
-            dbSize=EMPTY_BYTES + store.size_bytes,
+            dbSize=EMPTY_BYTES + self._machine.size_bytes,
             leader=raft.leader,
             raftIndex=raft.commit_index,
             raftTerm=raft.term,
             raftAppliedIndex=self._node.applied_index,
             errors=[NO_LEADER] if raft.leader == NO_NODE else [],
-            dbSizeInUse=EMPTY_BYTES + store.size_in_use_bytes,
+            dbSizeInUse=EMPTY_BYTES + store.size_in_use_bytes + self._machine.leases.size_bytes,
             isLearner=self._node.member_id in raft.configuration.learners,
         )
         response.errors += [describe_alarm(alarm) for alarm in self._machine.alarms.raised()]

@@ -93,7 +93,7 @@ class Replay:
     def _apply(self, entry: Entry) -> None:
         before = self.machine.store.revision
         if entry.kind == EntryKind.COMMAND:
-            self.machine.apply_command(entry.index, entry.data)
+            self.machine.apply_command(entry.index, entry.data, entry.term)
         elif entry.kind == EntryKind.CONFIGURATION:
             self.machine.apply_configuration(entry.index, decode_configuration(entry.data)[1])
         after = self.machine.store.revision

@@ -3,9 +3,10 @@
 import pytest
 
 from raftkv.cli.entry_text import describe_entry
-from raftkv.mvcc.commands import CommandRequest, RequestId, encode_command
+from raftkv.mvcc.commands import CheckpointLeases, CommandRequest, ExpireLease, RequestId, encode_command
 from raftkv.raft.types import Entry, EntryKind
 from raftkv.schema.kv import CompactionRequest, PutRequest
+from raftkv.schema.lease import LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 
 
@@ -15,6 +16,10 @@ from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
         (PutRequest(b"k", b"four"), "put 'k', 4 bytes"),
         (CompactionRequest(7), "compact to revision 7"),
         (AlarmRequest(AlarmAction.ACTIVATE, 255, AlarmType.NOSPACE), "activate alarm nospace of member ff"),
+        (LeaseGrantRequest(60, -1), "grant lease ffffffffffffffff for 60 s"),
+        (LeaseRevokeRequest(0x1234), "revoke lease 0000000000001234"),
+        (ExpireLease(5, 7), "lease 0000000000000007 is over by the clock of term 5"),
+        (CheckpointLeases(5, []), "what 0 leases have left by the clock of term 5"),
         (AlarmRequest(AlarmAction.DEACTIVATE, 0, 9), "deactivate alarm 9 of member 0"),
     ],
 )

@@ -109,6 +109,7 @@ class Model:
         self.revision = 1
         self.compact_revision = -1
         self.changes: list[Change] = []
+        self.leases: set[int] = set()
 
     @property
     def now(self) -> State:
@@ -134,7 +135,7 @@ class Model:
         self.compact_revision = revision
 
     def put(self, request: PutRequest) -> PutResponse:
-        if request.lease:
+        if request.lease and request.lease not in self.leases:
             raise errors.LeaseNotFound
         attempt = Attempt(self)
         response = attempt.put(request)
@@ -146,6 +147,15 @@ class Model:
         response = attempt.delete_range(request)
         attempt.commit()
         return response
+
+    def revoke(self, lease: int) -> None:
+        self.leases.remove(lease)
+        attempt = Attempt(self)
+        attempt.delete(self.attached(lease))
+        attempt.commit()
+
+    def attached(self, lease: int) -> list[KeyValue]:
+        return [self.now[key] for key in sorted(self.now) if self.now[key].lease == lease]
 
     def txn(self, request: TxnRequest) -> TxnResponse:
         attempt = Attempt(self)
@@ -180,11 +190,13 @@ class Attempt:
         before = self.state.get(request.key)
         if before is None and (request.ignore_value or request.ignore_lease):
             raise errors.KeyNotFound
-        after = KeyValue(request.key, self.next, self.next, 1, request.value, 0)
+        after = KeyValue(request.key, self.next, self.next, 1, request.value, request.lease)
         if before is not None:
             after.create_revision, after.version = before.create_revision, before.version + 1
             if request.ignore_value:
                 after.value = before.value
+            if request.ignore_lease:
+                after.lease = before.lease
         self.state[request.key] = after
         self.changes.append(Change(self.next, request.key, deleted=False))
         header = ResponseHeader(revision=self.next)
@@ -192,11 +204,14 @@ class Attempt:
 
     def delete_range(self, request: DeleteRangeRequest) -> DeleteRangeResponse:
         doomed = select(self.state, request.key, request.range_end)
+        self.delete(doomed)
+        header = ResponseHeader(revision=self.revision)
+        return DeleteRangeResponse(header, len(doomed), doomed if request.prev_kv else [])
+
+    def delete(self, doomed: list[KeyValue]) -> None:
         for kv in doomed:
             del self.state[kv.key]
             self.changes.append(Change(self.next, kv.key, deleted=True))
-        header = ResponseHeader(revision=self.revision)
-        return DeleteRangeResponse(header, len(doomed), doomed if request.prev_kv else [])
 
     def txn(self, request: TxnRequest, *, outermost: bool) -> TxnResponse:
         """Compares look at the state before the outermost txn, operations at the state so far."""
@@ -208,7 +223,7 @@ class Attempt:
 
     def operation(self, op: RequestOp) -> ResponseOp:
         if op.request_put is not None:
-            if op.request_put.lease:
+            if op.request_put.lease and op.request_put.lease not in self.model.leases:
                 raise errors.LeaseNotFound
             return ResponseOp(response_put=self.put(op.request_put))
         if op.request_delete_range is not None:

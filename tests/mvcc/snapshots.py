@@ -5,7 +5,14 @@ from contextlib import contextmanager
 from random import Random
 
 from raftkv.mvcc import store_dump
-from raftkv.mvcc.commands import CommandRequest, PublishMember, RequestId, encode_command
+from raftkv.mvcc.commands import (
+    CheckpointLeases,
+    CommandRequest,
+    ExpireLease,
+    PublishMember,
+    RequestId,
+    encode_command,
+)
 from raftkv.mvcc.cut import MachineCut
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
@@ -14,9 +21,11 @@ from raftkv.mvcc.parts import Block
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.versions import MOD, Version
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
+from raftkv.schema.lease import LeaseCheckpoint, LeaseGrantRequest, LeaseRevokeRequest
 from tests.mvcc.requests import EVERYTHING, delete, put
 
 KEYS = [b"a", b"a\x00", b"ab", b"b", b"c", b"d", b"\xff"]
+LEASES = [1, 2, 3, -(2**63), 2**63 - 1]
 MEMBERS = encode_members([MemberInfo(5, "", ("http://a",), (), is_learner=False)])
 
 
@@ -88,6 +97,10 @@ def check_equal(loaded: Machine, replayed: Machine) -> None:
     assert loaded.store.revision == replayed.store.revision
     assert loaded.store.compact_revision == replayed.store.compact_revision
     assert loaded.digest() == replayed.digest()
+    assert loaded.leases.ids() == replayed.leases.ids()
+    for lease in LEASES:
+        attached = loaded.store.table.attachments.keys_of(lease)
+        assert attached == replayed.store.table.attachments.keys_of(lease)
     assert changes_from_compaction(loaded.store) == changes_from_compaction(replayed.store)
     for revision in range(max(1, loaded.store.compact_revision), loaded.store.revision + 1):
         request = RangeRequest(**EVERYTHING, revision=revision)
@@ -115,7 +128,7 @@ def check_loaded(cut: MachineCut, blocks: list[Block], run: Recorded) -> None:
 def some_request(random: Random, machine: Machine) -> CommandRequest:
     """Return one of everything that can be asked for."""
     key, revision = random.choice(KEYS), machine.store.revision
-    match random.randrange(10):
+    match random.randrange(12):
         case 0 | 1 | 2 | 3:
             return PutRequest(key, random.randbytes(random.choice([0, 1, 40])))
         case 4:
@@ -128,7 +141,21 @@ def some_request(random: Random, machine: Machine) -> CommandRequest:
             return TxnRequest(success=[put(key), delete(b"a", b"\x00")])
         case 8:
             return PublishMember(5, f"n{random.randrange(9)}", ["http://x"])
+        case 9 | 10:
+            return some_lease_request(random, machine, key)
     return CompactionRequest(random.randint(max(1, revision - 6), revision))
+
+
+def some_lease_request(random: Random, machine: Machine, key: bytes) -> CommandRequest:
+    lease = random.choice(machine.leases.ids() or [1])
+    match random.randrange(4):
+        case 0:
+            return LeaseGrantRequest(random.randrange(1, 400), random.choice(LEASES))
+        case 1:
+            return random.choice([LeaseRevokeRequest(lease), ExpireLease(random.choice([0, 1]), lease)])
+        case 2:
+            return CheckpointLeases(0, [LeaseCheckpoint(lease, random.randrange(400))])
+    return PutRequest(key, b"leased", lease)
 
 
 def check_random_run(seed: int) -> int:

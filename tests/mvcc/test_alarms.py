@@ -5,11 +5,12 @@ import pytest
 from raftkv import errors
 from raftkv.errors import PeerProtocolError, RequestError
 from raftkv.mvcc.alarms import Alarms, growth_of
-from raftkv.mvcc.commands import CommandRequest
+from raftkv.mvcc.commands import CommandRequest, ExpireLease
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.parts import pack_block
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.lease import LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.maintenance import AlarmAction, AlarmMember, AlarmRequest, AlarmResponse, AlarmType
 from tests.mvcc.requests import delete, nested, put, read
 from tests.mvcc.test_machine import Feeder
@@ -48,6 +49,8 @@ def reloaded(machine: Machine) -> Machine:
     [
         (PutRequest(b"key", b"value"), 256 + 3 + 5),
         (DeleteRangeRequest(b"key"), 0),
+        (LeaseGrantRequest(60, 7), 64),
+        (LeaseRevokeRequest(7), 0),
         (CompactionRequest(3), 0),
         (TxnRequest(success=[read(b"a"), delete(b"b")]), 0),
         (TxnRequest(success=[put(b"a", b"1"), put(b"b", b"2")], failure=[put(b"c", b"33")]), 2 * 258),
@@ -120,6 +123,9 @@ REQUESTS: list[tuple[CommandRequest, bool]] = [
     (TxnRequest(success=[delete(b"b")]), False),
     (DeleteRangeRequest(b"a"), False),
     (CompactionRequest(2), False),
+    (LeaseGrantRequest(60, 8), True),
+    (LeaseRevokeRequest(7), False),
+    (ExpireLease(0, 7), False),
 ]
 """Each with whether it may make the data grow."""
 
@@ -127,6 +133,7 @@ REQUESTS: list[tuple[CommandRequest, bool]] = [
 @pytest.mark.parametrize(("request_", "grows"), REQUESTS)
 def test_under_nospace_what_grows_is_refused(request_: CommandRequest, grows: bool) -> None:
     feeder = Feeder()
+    feeder.apply(LeaseGrantRequest(60, 7))
     feeder.apply(PutRequest(b"a", b"1"))
     changed(feeder, ACTIVATE, 5, NOSPACE)
     before = feeder.machine.store.revision
@@ -137,10 +144,12 @@ def test_under_nospace_what_grows_is_refused(request_: CommandRequest, grows: bo
 @pytest.mark.parametrize("request_", [request for request, _ in REQUESTS])
 def test_under_corrupt_every_write_is_refused(request_: CommandRequest) -> None:
     feeder = Feeder()
+    feeder.apply(LeaseGrantRequest(60, 7))
     feeder.apply(PutRequest(b"a", b"1"))
     changed(feeder, ACTIVATE, 5, CORRUPT)
     assert outcome(feeder, request_) is errors.ClusterCorrupt
     assert (feeder.machine.store.revision, feeder.machine.store.compact_revision) == (2, -1)
+    assert feeder.machine.leases.ids() == [7]
 
 
 def test_clearing_one_alarm_leaves_the_other_in_force() -> None:

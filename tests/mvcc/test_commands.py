@@ -5,9 +5,11 @@ import pytest
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
 from raftkv.mvcc.commands import (
+    CheckpointLeases,
     Command,
     CommandKind,
     CommandRequest,
+    ExpireLease,
     PublishMember,
     RequestId,
     decode_command,
@@ -15,6 +17,7 @@ from raftkv.mvcc.commands import (
 )
 from raftkv.mvcc.membership import MemberInfo, Membership, decode_members, encode_members
 from raftkv.schema.kv import CompactionRequest, Compare, DeleteRangeRequest, PutRequest, RequestOp, TxnRequest
+from raftkv.schema.lease import LeaseCheckpoint, LeaseGrantRequest, LeaseRevokeRequest
 from tests.mvcc.requests import delete, nested, put, read
 
 ID = RequestId(2**64 - 1, 3, 2**40)
@@ -35,6 +38,10 @@ REQUESTS: list[tuple[CommandKind, CommandRequest]] = [
     ),
     (CommandKind.TXN, DEEP),
     (CommandKind.COMPACT, CompactionRequest(7, physical=True)),
+    (CommandKind.LEASE_GRANT, LeaseGrantRequest(60, -(2**63))),
+    (CommandKind.LEASE_REVOKE, LeaseRevokeRequest(7)),
+    (CommandKind.LEASE_CHECKPOINT, CheckpointLeases(3, [LeaseCheckpoint(7, 301), LeaseCheckpoint(-8)])),
+    (CommandKind.LEASE_EXPIRE, ExpireLease(3, 7)),
     (CommandKind.PUBLISH_MEMBER, PublishMember(2**63, "n1", ["http://127.0.0.1:1"])),
 ]
 
@@ -55,7 +62,7 @@ def test_the_bytes_of_a_put_are_the_documented_array() -> None:
     [
         [2, 1, 2, 3, 1, "", 0, [b"k"]],
         [2, "another form"],
-        [1, 1, 2, 3, 6, "", 0, []],
+        [1, 1, 2, 3, 10, "", 0, []],
         [1, 1, 2, 3, 99, "", 0, []],
     ],
 )

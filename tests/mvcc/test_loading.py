@@ -32,6 +32,7 @@ def blocks(
     header: tuple[Any, ...] = (HEADER, 5, 1, 2),
     members: bytes = encode_members([MemberInfo(5, "", (), (), is_learner=False)]),
     sessions: bytes = pack_block(),
+    leases: bytes = pack_block(),
     index: bytes = pack_block(9),
 ) -> list[Block]:
     return [
@@ -42,6 +43,7 @@ def blocks(
         Block("members", 1, members),
         Block("sessions", 1, sessions),
         Block("alarms", 1, pack_block()),
+        Block("leases", 1, leases),
     ]
 
 
@@ -51,11 +53,11 @@ def test_the_blocks_of_these_tests_are_right_as_they_are() -> None:
 
 
 def test_an_unknown_part_was_written_by_a_newer_version() -> None:
-    with pytest.raises(FormatTooNew, match="'leases' of format 1"):
-        load([*blocks(), Block("leases", 1, b"")])
+    with pytest.raises(FormatTooNew, match="'locks' of format 1"):
+        load([*blocks(), Block("locks", 1, b"")])
 
 
-@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms"])
+@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms", "leases"])
 def test_a_newer_format_of_a_part_is_named(part: str) -> None:
     with pytest.raises(FormatTooNew, match=f"'{part}' of format 2"):
         load([Block(part, 2, b"")])
@@ -63,7 +65,7 @@ def test_a_newer_format_of_a_part_is_named(part: str) -> None:
         load([Block(part, 0, b"")])
 
 
-@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms"])
+@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms", "leases"])
 def test_a_part_that_is_missing_is_noticed(part: str) -> None:
     with pytest.raises(PeerProtocolError, match=f"{part} missing"):
         load(block for block in blocks() if block.part != part)
@@ -111,6 +113,13 @@ def test_a_part_that_is_missing_is_noticed(part: str) -> None:
         {"sessions": pack_block(1, 2, 3, zlib.compress(bytes(WINDOW - 1)))},
         {"sessions": pack_block(1, 2, 3, zlib.compress(bytes(WINDOW + 1)))},
         {"sessions": pack_block(1, 2, 3, zlib.compress(bytes(WINDOW - 1) + b"\x02"))},
+        {"leases": pack_block(7)},
+        {"leases": pack_block((0, 60, 0))},
+        {"leases": pack_block((7, 60, 60))},
+        {"leases": pack_block((7, 60, -1))},
+        {"leases": pack_block((7, 60))},
+        {"leases": pack_block((7, 60, 0), (7, 60, 0))},
+        {"leases": pack_block((7, "60", 0))},
         {"index": pack_block(0)},
         {"index": pack_block("9")},
         {"index": pack_block(9, 9)},

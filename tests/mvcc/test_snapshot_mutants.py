@@ -9,6 +9,7 @@ from raftkv.errors import PeerProtocolError
 from raftkv.mvcc import store_dump
 from raftkv.mvcc.compaction import Compactor
 from raftkv.mvcc.cut import MACHINE, MachineCut
+from raftkv.mvcc.leases import Leases, LeasesDump
 from raftkv.mvcc.membership import Membership
 from raftkv.mvcc.parts import Block, CopiedDump, pack_block
 from raftkv.mvcc.sessions import Sessions, _encode
@@ -23,7 +24,7 @@ Patch = pytest.MonkeyPatch
 
 
 def check() -> None:
-    for seed in range(60):
+    for seed in range(100):
         check_random_run(seed)
 
 
@@ -203,6 +204,32 @@ def forget_sizes(take: Callable[[StoreLoader, list[Version]], None]) -> Callable
     return forgetting
 
 
+def leases_left_out(patch: Patch) -> None:
+    """The snapshot has no leases."""
+    patch.setattr(Leases, "dump", lambda _: CopiedDump([pack_block()]))
+
+
+def checkpoints_left_out(patch: Patch) -> None:
+    """The snapshot does not tell how long leases have left."""
+    patch.setattr(Leases, "dump", lambda self: LeasesDump(self._granted.copy(), {}))
+
+
+def keys_not_attached(patch: Patch) -> None:
+    """After the load no key is attached to a lease."""
+    patch.setattr(StoreLoader, "_attach", lambda *_: None)
+
+
+def keys_attached_by_a_block_on_its_own(patch: Patch) -> None:
+    """A key that lost its lease in a later block keeps it."""
+    attach = StoreLoader._attach
+
+    def forget(self: StoreLoader, versions: list[Version]) -> None:
+        attach(self, versions)
+        self._attached = (b"", 0)
+
+    patch.setattr(StoreLoader, "_attach", forget)
+
+
 MUTANTS: list[Callable[[Patch], None]] = [
     s4_members_as_the_cluster_began,
     s5_sessions_left_out,
@@ -221,6 +248,10 @@ MUTANTS: list[Callable[[Patch], None]] = [
     change_log_empty,
     deleted_keys_not_noted,
     sizes_not_counted,
+    leases_left_out,
+    checkpoints_left_out,
+    keys_not_attached,
+    keys_attached_by_a_block_on_its_own,
 ]
 
 

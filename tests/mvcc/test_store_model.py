@@ -9,6 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from raftkv import errors
 from raftkv.mvcc import validate
+from raftkv.mvcc.leases import Leases
 from raftkv.mvcc.scan import RangeScan
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.versions import KEY, MOD, VERSION
@@ -29,13 +30,14 @@ KEYS = st.sampled_from([b"\x00", b"a", b"a\x00", b"ab", b"b", b"c", b"c\xff", b"
 ENDS = st.sampled_from([b"", b"", b"\x00", b"a\x00", b"b", b"c", b"d", b"\xff"])
 VALUES = st.sampled_from([b"", b"1", b"2", b"10"])
 SMALL = st.integers(-1, 14)
+LEASES = st.sampled_from([7, 8, -9])
 USUALLY_OFF = st.just(0) | st.just(0) | SMALL
 
 PUTS = st.builds(
     PutRequest,
     key=KEYS,
     value=VALUES,
-    lease=st.sampled_from([0] * 9 + [7]),
+    lease=st.sampled_from([0] * 6 + [7, 8, -9]),
     prev_kv=st.booleans(),
     ignore_lease=st.sampled_from([False, False, False, True]),
 ).filter(lambda put: not (put.ignore_lease and put.lease))
@@ -65,7 +67,7 @@ COMPARES = st.builds(
     create_revision=SMALL,
     mod_revision=SMALL,
     value=VALUES,
-    lease=st.integers(0, 1),
+    lease=st.sampled_from([0, 7, 8]),
     range_end=ENDS,
 )
 PLAIN_OPS = (
@@ -104,8 +106,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store()
         self.model = Model()
+        self.leases = Leases()
+        self.store = Store(self.leases)
 
     @rule(request=PUTS | KEEPING_PUTS)
     def put(self, request: PutRequest) -> None:
@@ -126,6 +129,16 @@ class StoreAgainstModel(RuleBasedStateMachine):
             assert isinstance(outcome(self.model.txn, request), type)
         else:
             assert got == outcome(self.model.txn, request)
+
+    @rule(lease=LEASES)
+    def grant_or_revoke(self, lease: int) -> None:
+        if lease in self.model.leases:
+            self.leases.revoke(lease)
+            self.store.delete_attached(lease)
+            self.model.revoke(lease)
+        else:
+            self.leases.grant(lease, 60)
+            self.model.leases.add(lease)
 
     @rule(request=RANGES)
     def range(self, request: RangeRequest) -> None:
@@ -172,6 +185,14 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def same_revisions(self) -> None:
         assert self.store.revision == self.model.revision
         assert self.store.compact_revision == self.model.compact_revision
+
+    @invariant()
+    def attached_are_the_keys_that_name_the_lease(self) -> None:
+        attachments = self.store.table.attachments
+        for lease in (0, 7, 8, -9):
+            wanted = [kv.key for kv in self.model.attached(lease)] if lease else []
+            assert attachments.keys_of(lease) == wanted
+            assert attachments.count(lease) == len(wanted)
 
     @invariant()
     def changes_are_kept_from_the_compacted_revision_on(self) -> None:
