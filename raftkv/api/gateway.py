@@ -4,9 +4,12 @@ A hot route is found by its raw path in one lookup; everything else takes the lo
 decoded and cleaned and the refusals are made.
 """
 
+from urllib.parse import parse_qs
+
 from aiohttp import web
 
 from raftkv.api import paths, replies
+from raftkv.api.access import Access
 from raftkv.api.json_gateway import JsonGateway
 from raftkv.api.web_pages import WebPages
 from raftkv.node.node import Node
@@ -18,9 +21,19 @@ class Gateway:
     def __init__(self, node: Node) -> None:
         self._calls = JsonGateway(node)
         self._pages = WebPages(node)
+        self._access = Access(node.config.host_whitelist, node.config.cors)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
+        if not self._access.restricted:
+            return await self._route(request)
+        if (refusal := self._access.refusal(request)) is not None:
+            return refusal
+        self._access.note_origin(request)
+        response = await self._route(request)
+        return response if response.prepared else replies.fit_to_origin(response)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         route = self._calls.routes.get(request.raw_path)
         if route is None or request.method == "OPTIONS":
             return await self._handle_other(request)
@@ -41,4 +54,6 @@ class Gateway:
         page = self._pages.routes.get(target.path)
         if page is None:
             return replies.text_error(404, "404 page not found")
-        return await page(target.query) if request.method == "GET" else replies.not_allowed(Allow="GET")
+        if request.method != "GET":
+            return replies.not_allowed(Allow="GET")
+        return await page(request, parse_qs(target.query.removeprefix("?"), keep_blank_values=True))

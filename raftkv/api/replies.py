@@ -1,6 +1,8 @@
 """HTTP replies with etcd's headers."""
 
+from contextvars import ContextVar
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -8,10 +10,18 @@ from multidict import CIMultiDict
 from raftkv.api.status import Status
 from raftkv.schema.json_codec import quote
 
-_COMMON = {
+ALL_ORIGINS: Final = "*"
+
+origin_allowed: ContextVar[str | None] = ContextVar("origin_allowed", default=ALL_ORIGINS)
+"""The origin whose pages may read the answer to the request being handled; None: nobody's."""
+
+_CORS = {
     "Access-Control-Allow-Headers": "accept, content-type, authorization",
     "Access-Control-Allow-Methods": "POST, GET, OPTIONS, PUT, DELETE",
-    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Origin": ALL_ORIGINS,
+}
+_COMMON = {
+    **_CORS,
     # aiohttp would name itself and its version
     "Server": "raftkv",
 }
@@ -34,8 +44,24 @@ def message(body: bytes) -> web.Response:
 
 
 def message_stream() -> web.StreamResponse:
-    """Answer a call with a response message that is written in slices (chunked, as etcd does it)."""
-    return web.StreamResponse(headers=_GRPC_JSON)
+    """Answer a call with response messages that are written bit by bit (chunked, as etcd does it)."""
+    return fit_to_origin(web.StreamResponse(headers=_GRPC_JSON))
+
+
+def fit_to_origin(response: web.StreamResponse) -> web.StreamResponse:
+    """Return the response, which names only the origin whose pages may read it."""
+    origin = origin_allowed.get()
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        return response
+    return without_origin(response)
+
+
+def without_origin(response: web.StreamResponse) -> web.StreamResponse:
+    """Return the response, which no page of another origin may read."""
+    for name in _CORS:
+        response.headers.pop(name, None)
+    return response
 
 
 def error(status: Status) -> web.Response:

@@ -1,36 +1,45 @@
-"""``/version``, ``/health`` and raftkv's own pages."""
+"""Pages beside the calls: ``/version``, health, ``/debug/vars`` and raftkv's own."""
 
 import json
-from collections.abc import Sequence
-from urllib.parse import parse_qs
+import resource
+import sys
+from typing import Any
 
 from aiohttp import web
 
 import raftkv
 from raftkv.api import replies
-from raftkv.api.status import status_of
-from raftkv.errors import RaftKvError
+from raftkv.api.health import HealthPages, Page, Query
 from raftkv.node.node import Node
+from raftkv.raft import Role
 from raftkv.schema.json_codec import quote
-from raftkv.schema.maintenance import AlarmType
 from raftkv.service.downgrade import CLUSTER_VERSION
 from raftkv.service.maintenance import ETCD_VERSION
 
 NOT_DECIDED = "not_decided"
 
+_GO_STATES = {
+    Role.FOLLOWER: "StateFollower",
+    Role.PRE_CANDIDATE: "StatePreCandidate",
+    Role.CANDIDATE: "StateCandidate",
+    Role.LEADER: "StateLeader",
+}
+
 
 class WebPages:
-    """What a browser or a load balancer asks for."""
+    """What a browser, a load balancer or a person asks for."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.routes = {
+        self.health = HealthPages(node)
+        self.routes: dict[str, Page] = {
             "/version": self.version,
-            "/health": self.health,
+            "/debug/vars": self.debug_vars,
             "/raftkv/v1/counters": self.counters,
+            **self.health.routes,
         }
 
-    async def version(self, query: str) -> web.Response:
+    async def version(self, request: web.BaseRequest, query: Query) -> web.Response:
         """Tell the etcd version whose API is spoken, the cluster's, and raftkv's own."""
         # the members are known from the log on, and only an elected leader lets it be applied
         decided = bool(self._node.machine.membership.members())
@@ -41,28 +50,36 @@ class WebPages:
         )
         return replies.json(body)
 
-    async def health(self, query: str) -> web.Response:
-        """Tell whether this member can serve a linearizable read now and no alarm is raised.
+    async def debug_vars(self, request: web.BaseRequest, query: Query) -> web.Response:
+        """Tell what etcd tells here, but for the statistics of Go's memory."""
+        variables = {
+            "cmdline": sys.argv,
+            "file_descriptor_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "raft.status": self._raft_status(),
+        }
+        return replies.json(json.dumps(variables).encode())
 
-        ``?exclude=NOSPACE`` (repeatable) leaves an alarm out.
-        """
-        reason = await self._what_is_wrong(parse_qs(query.removeprefix("?")).get("exclude", []))
-        if not reason:
-            return replies.text(b'{"health":"true","reason":""}')
-        return replies.text_error(503, f'{{"health":"false","reason":{quote(reason).decode()}}}')
+    def _raft_status(self) -> dict[str, Any]:
+        status = self._node.status()
+        return {
+            "id": f"{status.node_id:x}",
+            "term": status.term,
+            "vote": f"{status.vote:x}",
+            "commit": status.commit_index,
+            "lead": f"{status.leader:x}",
+            "raftState": _GO_STATES[status.role],
+            "applied": self._node.applied_index,
+            "progress": {
+                f"{member:x}": {
+                    "match": peer.match_index,
+                    "next": peer.next_index,
+                    "state": f"State{peer.state.capitalize()}",
+                }
+                for member, peer in status.peers.items()
+            },
+            "leadtransferee": f"{status.transferee:x}",
+        }
 
-    async def counters(self, query: str) -> web.Response:
+    async def counters(self, request: web.BaseRequest, query: Query) -> web.Response:
         """Tell what this member did since it started: batches and fsyncs of its log, indexes, step times."""
         return replies.json(json.dumps(self._node.counters()).encode())
-
-    async def _what_is_wrong(self, excluded: Sequence[str]) -> str:
-        for alarm in self._node.machine.alarms.raised():
-            if (name := AlarmType(alarm.alarm).name) not in excluded:
-                return f"ALARM {name}"
-        if not self._node.has_leader:
-            return "RAFT NO LEADER"
-        try:
-            await self._node.read_barrier()
-        except RaftKvError as error:
-            return f"RANGE ERROR:{status_of(error).text}"
-        return ""

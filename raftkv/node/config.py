@@ -34,6 +34,9 @@ NUMBERS = frozenset(
 )
 """Fields that hold a whole number."""
 
+LISTS = frozenset({"cors", "host_whitelist"})
+"""Fields that hold texts with commas between."""
+
 SWITCHES = frozenset({"check_rules", "lease_reads"})
 """Fields that are true or false."""
 
@@ -64,6 +67,8 @@ class Config:
     quota_backend_bytes: int = 0
     auto_compaction_mode: str = "periodic"
     auto_compaction_retention: str = "0"
+    cors: tuple[str, ...] = ("*",)
+    host_whitelist: tuple[str, ...] = ("*",)
     lease_reads: bool = False
     check_rules: bool = False
     record_core: str = ""
@@ -105,6 +110,8 @@ class Config:
                 values[name] = parse_initial_cluster(text)
             elif name.endswith("_urls"):
                 values[name] = parse_urls(text)
+            elif name in LISTS:
+                values[name] = tuple(part for part in text.split(",") if part)
             elif name in NUMBERS:
                 values[name] = _parse_number(name, text)
             elif name in SWITCHES:
@@ -148,6 +155,8 @@ class Config:
                 raise ConfigError(f"--{flag} is empty: give at least one http://HOST:PORT")
             for url in urls:
                 check_url(flag, url)
+        for origin in self.cors:
+            check_origin(origin)
 
     def _check_cluster(self) -> None:
         if self.initial_cluster_state not in ("new", "existing"):
@@ -206,6 +215,19 @@ def check_url(flag: str, url: str) -> None:
         fits = fits and not (parts.path or parts.query or parts.fragment)
     if not fits:
         raise ConfigError(f"--{flag} {url!r}: it has to be http://HOST:PORT, without a path")
+
+
+def check_origin(text: str) -> None:
+    """Raise ConfigError unless ``text`` is * or an origin as browsers name it, with its port."""
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        fits = False
+    else:
+        fits = fits and not (parts.path or parts.query or parts.fragment)
+    if text != "*" and not fits:
+        raise ConfigError(f"--cors {text!r}: it has to be * or http(s)://HOST:PORT, without a path")
 
 
 def parse_urls(text: str) -> tuple[str, ...]:

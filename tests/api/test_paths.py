@@ -124,7 +124,7 @@ async def test_a_member_without_leader_or_reads_is_not_healthy(port: int, node: 
     )
 
 
-@pytest.mark.parametrize("path", ["/version", "/health"])
+@pytest.mark.parametrize("path", ["/version", "/health", "/livez", "/readyz/non_learner", "/debug/vars"])
 async def test_a_page_is_read_by_get_only(port: int, path: str) -> None:
     assert await call(port, path) == (
         "HTTP/1.1 405 Method Not Allowed",

@@ -19,7 +19,18 @@ from raftkv.local import errors as local_errors
 from tests.cli.command import Command, environment
 
 VERBS = ["up", "down", "ps", "status", "clean", "logs", "kill", "stop", "restart"]
-VERBS += ["put", "get", "compaction", "defrag", "alarm", "snapshot", "wal", "history"]
+VERBS += [
+    "put",
+    "get",
+    "compaction",
+    "defrag",
+    "move-leader",
+    "endpoint",
+    "alarm",
+    "snapshot",
+    "wal",
+    "history",
+]
 VERBS += ["serve", "sim", "version"]
 
 
