@@ -23,6 +23,7 @@ from typing import Any, TextIO
 
 from raftkv import api
 from raftkv.errors import ConfigError, DataDirMismatch, RaftKvError
+from raftkv.listeners import Listeners
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.net.bootstrap import started_before
 from raftkv.net.transport import PeerTransport
@@ -190,6 +191,7 @@ async def build(config: Config, log: EventLog) -> Server:
     Raises StorageError (the folder can't be used, or is another member's) and ConfigError. Nothing is
     sent to anybody before ``Server.run``.
     """
+    events = Listeners(log.emit, lambda: datetime.now(UTC))
     async with AsyncExitStack() as resources:
         disk = FileDisk()
         resources.push_async_callback(disk.close)
@@ -198,16 +200,16 @@ async def build(config: Config, log: EventLog) -> Server:
             log.emit(recovered.torn)
         metadata = recovered.metadata
         folder = await open_snapshots(config, resources)
-        restored = await restore(wal, recovered, folder, log.emit)
+        restored = await restore(wal, recovered, folder, events.emit)
         machine = restored.machine
         named = {member.id: member.name for member in bootstrap_members(config)}
         log.member_names = lambda: named | {m.id: m.name for m in machine.membership.members() if m.name}
-        core = build_core(config, recovered, restored, log.emit, resources)
+        core = build_core(config, recovered, restored, events.emit, resources)
         server = Server(config, log)
         server.transport = PeerTransport(
             metadata.member_id,
             metadata.cluster_id,
-            log.emit,
+            events.emit,
             SystemRandom(),
             members=lambda: tuple(machine.membership.members()),
             version=lambda: {"etcdserver": ETCD_VERSION, "etcdcluster": CLUSTER_VERSION},
@@ -215,9 +217,15 @@ async def build(config: Config, log: EventLog) -> Server:
         resources.push_async_callback(server.transport.close)
         identity = Identity(metadata.member_id, metadata.cluster_id, recovered.boot)
         server.node = Node(
-            config, identity, core=core, wal=wal, restored=restored, transport=server.transport, emit=log.emit
+            config,
+            identity,
+            core=core,
+            wal=wal,
+            restored=restored,
+            transport=server.transport,
+            emit=events.emit,
         )
-        server.clients = api.build(server.node)
+        server.clients = api.build(server.node, events)
         try:
             await server.transport.listen(config.listen_peer_urls)
         except OSError as error:

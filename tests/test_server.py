@@ -90,6 +90,22 @@ async def test_a_restarted_member_keeps_its_data_and_its_ids(make_config: Callab
     await running.stop()
 
 
+async def test_what_happens_in_a_member_is_told_to_who_asks(make_config: Callable[..., Config]) -> None:
+    config = make_config()
+    running = await start(config)
+    await put(config, "a2V5")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{config.listen_client_urls[0]}/raftkv/v1/trace") as reply,
+    ):
+        assert await reply.content.readline() == b": events of n1\n"
+        running.server.node.steps.took("a slow step", 3.0)
+        told = [await reply.content.readline() for _ in range(3)]
+        assert b"a slow step held the loop for 3000 ms" in told[2]
+        await running.stop()
+    assert "a slow step held the loop" in running.lines.getvalue()
+
+
 async def test_a_stopped_server_leaves_no_task_and_no_port(make_config: Callable[..., Config]) -> None:
     config = make_config()
     before = asyncio.all_tasks()

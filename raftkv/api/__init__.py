@@ -2,11 +2,15 @@
 
 from raftkv.api.gateway import Gateway
 from raftkv.api.port import ClientPort
+from raftkv.listeners import Listeners
 from raftkv.node.node import Node
 
 __all__ = ["ClientPort", "Gateway", "build"]
 
 
-def build(node: Node) -> ClientPort:
-    """Return the client port of a node: ``await port.start(urls)``, later ``await port.stop()``."""
-    return ClientPort(Gateway(node).handle)
+def build(node: Node, events: Listeners | None = None) -> ClientPort:
+    """Return the client port of a node: ``await port.start(urls)``, later ``await port.stop()``.
+
+    ``events`` is where those of the node can be heard; without it there is no page for them.
+    """
+    return ClientPort(Gateway(node, events).handle)

@@ -12,15 +12,16 @@ from raftkv.api import paths, replies
 from raftkv.api.access import Access
 from raftkv.api.json_gateway import JsonGateway
 from raftkv.api.web_pages import WebPages
+from raftkv.listeners import Listeners
 from raftkv.node.node import Node
 
 
 class Gateway:
     """Everything a node serves over HTTP/1.1."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, events: Listeners | None = None) -> None:
         self._calls = JsonGateway(node)
-        self._pages = WebPages(node)
+        self._pages = WebPages(node, events)
         self._access = Access(node.config.host_whitelist, node.config.cors)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

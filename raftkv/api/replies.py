@@ -34,6 +34,7 @@ _TEXT = CIMultiDict(_COMMON | {"Content-Type": "text/plain; charset=utf-8"})
 _TEXT_ERROR = CIMultiDict(
     _COMMON | {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 )
+_EVENTS = CIMultiDict(_COMMON | {"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
 _HTML = CIMultiDict(_COMMON | {"Content-Type": "text/html; charset=utf-8"})
 _HTML_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
 
@@ -79,6 +80,21 @@ def json(body: bytes, status: int = 200) -> web.Response:
 def text(body: bytes) -> web.Response:
     """Answer with plain text."""
     return web.Response(body=body, headers=_TEXT)
+
+
+def event_stream() -> web.StreamResponse:
+    """Answer with server-sent events (HTML Living Standard, 9.2)."""
+    return fit_to_origin(web.StreamResponse(headers=_EVENTS))
+
+
+def download(size: int, name: str) -> web.StreamResponse:
+    """Answer with a file of ``size`` bytes, to be kept under ``name``."""
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(size),
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    return fit_to_origin(web.StreamResponse(headers=CIMultiDict(_COMMON | headers)))
 
 
 def empty() -> web.Response:

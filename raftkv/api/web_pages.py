@@ -10,6 +10,9 @@ from aiohttp import web
 import raftkv
 from raftkv.api import replies
 from raftkv.api.health import HealthPages, Page, Query
+from raftkv.api.own_pages import OwnPages
+from raftkv.api.trace_page import TracePage
+from raftkv.listeners import Listeners
 from raftkv.node.node import Node
 from raftkv.raft import Role
 from raftkv.schema.json_codec import quote
@@ -29,15 +32,18 @@ _GO_STATES = {
 class WebPages:
     """What a browser, a load balancer or a person asks for."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, events: Listeners | None) -> None:
         self._node = node
         self.health = HealthPages(node)
         self.routes: dict[str, Page] = {
             "/version": self.version,
             "/debug/vars": self.debug_vars,
-            "/raftkv/v1/counters": self.counters,
             **self.health.routes,
         }
+        if node.config.enable_raftkv_api:
+            self.routes |= OwnPages(node).routes
+        if node.config.enable_raftkv_api and events is not None:
+            self.routes["/raftkv/v1/trace"] = TracePage(node, events)
 
     async def version(self, request: web.BaseRequest, query: Query) -> web.Response:
         """Tell the etcd version whose API is spoken, the cluster's, and raftkv's own."""
@@ -79,7 +85,3 @@ class WebPages:
             },
             "leadtransferee": f"{status.transferee:x}",
         }
-
-    async def counters(self, request: web.BaseRequest, query: Query) -> web.Response:
-        """Tell what this member did since it started: batches and fsyncs of its log, indexes, step times."""
-        return replies.json(json.dumps(self._node.counters()).encode())

@@ -14,19 +14,22 @@ import msgpack
 
 from raftkv.mvcc.store_dump import StoreDump
 
+START = b"raftkv"
+"""What is hashed first, so that an empty store has a number too: JSON leaves out a zero."""
+
 
 class RevisionHash:
     """One checksum being taken; call ``step`` until it returns False, then read ``value``.
 
-    ``current`` and ``compact_revision`` are the store's when it was begun. It is zlib's CRC-32 of the
-    versions, by key and then from the oldest to the newest, each in msgpack. Close it, or use it as a
-    context manager: until then nothing that it may need is removed.
+    ``current`` and ``compact_revision`` are the store's when it was begun. It is zlib's CRC-32 of
+    ``START`` and then the versions, by key and then from the oldest on, each in msgpack. Close it, or use
+    it as a context manager: until then nothing that it may need is removed.
     """
 
     def __init__(self, dump: StoreDump, current: int, compact_revision: int) -> None:
         self.current = current
         self.compact_revision = compact_revision
-        self.value = 0
+        self.value = crc32(START)
         self._dump = dump
         self._versions = dump.versions()
         self._pack: Callable[[object], bytes] = msgpack.Packer().pack

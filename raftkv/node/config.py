@@ -37,7 +37,7 @@ NUMBERS = frozenset(
 LISTS = frozenset({"cors", "host_whitelist"})
 """Fields that hold texts with commas between."""
 
-SWITCHES = frozenset({"check_rules", "lease_reads"})
+SWITCHES = frozenset({"check_rules", "enable_raftkv_api", "lease_reads"})
 """Fields that are true or false."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -69,6 +69,7 @@ class Config:
     auto_compaction_retention: str = "0"
     cors: tuple[str, ...] = ("*",)
     host_whitelist: tuple[str, ...] = ("*",)
+    enable_raftkv_api: bool = True
     lease_reads: bool = False
     check_rules: bool = False
     record_core: str = ""

@@ -65,6 +65,8 @@ from raftkv.raft import (
     decode_configuration,
 )
 from raftkv.raft.messages import ForwardProposals, InstallSnapshot
+from raftkv.storage.disk import File
+from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Wal
 from raftkv.trace import Emit, PeerRefused, SnapshotInstalled
 
@@ -330,6 +332,14 @@ class Node:
         Raises NoSpace, StorageError.
         """
         return self._snapshotter.backup()
+
+    def snapshots(self) -> Sequence[SnapshotRef]:
+        """Return the snapshots that count, oldest first."""
+        return self._store.kept
+
+    def open_snapshot(self, ref: SnapshotRef) -> AbstractAsyncContextManager[File]:
+        """Open the file of a snapshot that counts, to read. Raises StorageError."""
+        return self._store.opened(ref)
 
     # ---------------------------------------------------------------- for the transport
 

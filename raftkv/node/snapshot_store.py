@@ -5,13 +5,14 @@ beyond that. Tasks that make, receive and remove files meet here: one at a time.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from raftkv.errors import SnapshotDamaged, StorageError
 from raftkv.node.throttle import Throttle
 from raftkv.node.transport import SnapshotChunk
+from raftkv.storage.disk import File
 from raftkv.storage.snapshot_format import SnapshotMeta, SnapshotRef
 from raftkv.storage.snapshots import (
     IncomingSnapshot,
@@ -128,6 +129,15 @@ class SnapshotStore:
             self._sent_whole.append((index, term))
         return SnapshotChunk(ref.size, ref.checksum, offset, data)
 
+    @asynccontextmanager
+    async def opened(self, ref: SnapshotRef) -> AsyncIterator[File]:
+        """Open a file to read; what is removed meanwhile can be read to its end."""
+        file = await self._folder.open(ref)
+        try:
+            yield file
+        finally:
+            await file.close()
+
     def _look_into(self, ref: SnapshotRef) -> None:
         self._suspect = ref
         self.suspicion()
@@ -154,11 +164,8 @@ class SnapshotStore:
         return None
 
     async def _read(self, ref: SnapshotRef, offset: int) -> bytes:
-        file = await self._folder.open(ref)
-        try:
+        async with self.opened(ref) as file:
             return await file.read(offset, self.chunk_bytes)
-        finally:
-            await file.close()
 
     def being_served(self) -> list[int]:
         """Return the indexes of the snapshots that followers fetch, in ascending order."""
