@@ -9,7 +9,8 @@
     │   ├── NoLeader
     │   ├── NotLeader
     │   ├── LeaderMoving
-    │   ├── ChangeRefused
+    │   ├── ChangeRefused           not now; later it may do
+    │   │   └── LearnerNotReady
     │   ├── BadTransferee
     │   ├── NotCapable
     │   └── TooManyRequests
@@ -69,6 +70,10 @@ class LeaderMoving(ProposalDropped):
 
 class ChangeRefused(ProposalDropped):
     """The change of the members is not possible, or not now; the text says why."""
+
+
+class LearnerNotReady(ChangeRefused):
+    """A learner may not vote yet: it does not hold enough of the leader's log."""
 
 
 class BadTransferee(ProposalDropped):
@@ -248,3 +253,39 @@ class DowngradeImpossible(RequestError):
 
 class UnknownAction(RequestError):
     """A downgrade call asks for what is no action."""
+
+
+class MemberBadURLs(RequestError):
+    """No peer URL was given for a member, or one at which no member can be reached."""
+
+
+class PeerURLExist(RequestError):
+    """A peer URL is that of another member."""
+
+
+class MemberExist(RequestError):
+    """A member of this id is in the cluster already."""
+
+
+class MemberNotFound(RequestError):
+    """No member of this id is in the cluster (any more)."""
+
+
+class MemberNotLearner(RequestError):
+    """Only a learner can be promoted."""
+
+
+class TooManyLearners(RequestError):
+    """There is a learner already, and one is the limit."""
+
+
+class MemberNotEnoughStarted(RequestError):
+    """With this change no majority of the voters would be of members that have been started."""
+
+
+class UnhealthyCluster(RequestError):
+    """Too few voters are connected, or not for long enough, to change the members safely."""
+
+
+class NotSupportedForLearner(RequestError):
+    """A learner answers nothing but its status, serializable ranges and backups."""

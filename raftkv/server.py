@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -211,7 +212,7 @@ async def build(config: Config, log: EventLog) -> Server:
             metadata.cluster_id,
             events.emit,
             SystemRandom(),
-            members=lambda: tuple(machine.membership.members()),
+            members=lambda: tuple(server.node.members()),
             version=lambda: {"etcdserver": ETCD_VERSION, "etcdcluster": CLUSTER_VERSION},
         )
         resources.push_async_callback(server.transport.close)
@@ -225,7 +226,7 @@ async def build(config: Config, log: EventLog) -> Server:
             transport=server.transport,
             emit=events.emit,
         )
-        server.clients = api.build(server.node, events)
+        server.clients = api.build(server.node, time.time, events)
         try:
             await server.transport.listen(config.listen_peer_urls)
         except OSError as error:

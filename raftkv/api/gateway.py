@@ -4,6 +4,7 @@ A hot route is found by its raw path in one lookup; everything else takes the lo
 decoded and cleaned and the refusals are made.
 """
 
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -17,10 +18,10 @@ from raftkv.node.node import Node
 
 
 class Gateway:
-    """Everything a node serves over HTTP/1.1."""
+    """Everything a node serves over HTTP/1.1; ``clock`` tells the seconds since 1970."""
 
-    def __init__(self, node: Node, events: Listeners | None = None) -> None:
-        self._calls = JsonGateway(node)
+    def __init__(self, node: Node, clock: Callable[[], float], events: Listeners | None = None) -> None:
+        self._calls = JsonGateway(node, clock)
         self._pages = WebPages(node, events)
         self._access = Access(node.config.host_whitelist, node.config.cors)
 

@@ -16,7 +16,13 @@ from raftkv.api.status import DEADLINE_EXCEEDED, status_of
 from raftkv.errors import NoLeader, RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema import json_codec
-from raftkv.schema.cluster import MemberListRequest
+from raftkv.schema.cluster import (
+    MemberAddRequest,
+    MemberListRequest,
+    MemberPromoteRequest,
+    MemberRemoveRequest,
+    MemberUpdateRequest,
+)
 from raftkv.schema.json_decode import MAX_PARTS
 from raftkv.schema.kv import (
     CompactionRequest,
@@ -40,6 +46,7 @@ from raftkv.schema.maintenance import (
     StatusRequest,
 )
 from raftkv.service import ClusterService, KvService, MaintenanceService
+from raftkv.service.learner import check_learner
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
 
 SMALL_RANGE = 16
@@ -67,10 +74,10 @@ class StreamRoute(NamedTuple):
 
 
 class JsonGateway:
-    """The calls under ``/v3/``."""
+    """The calls under ``/v3/``; ``clock`` tells the seconds since 1970."""
 
-    def __init__(self, node: Node) -> None:
-        kv, cluster, maintenance = KvService(node), ClusterService(node), MaintenanceService(node)
+    def __init__(self, node: Node, clock: Callable[[], float]) -> None:
+        kv, cluster, maintenance = KvService(node), ClusterService(node, clock), MaintenanceService(node)
         self.routes: dict[str, Route | StreamRoute] = {
             "/v3/kv/range": Route(RangeRequest, kv.range),
             "/v3/kv/put": Route(PutRequest, kv.put),
@@ -78,6 +85,10 @@ class JsonGateway:
             "/v3/kv/txn": Route(TxnRequest, kv.txn),
             "/v3/kv/compaction": Route(CompactionRequest, kv.compact),
             "/v3/cluster/member/list": Route(MemberListRequest, cluster.member_list),
+            "/v3/cluster/member/add": Route(MemberAddRequest, cluster.member_add),
+            "/v3/cluster/member/remove": Route(MemberRemoveRequest, cluster.member_remove),
+            "/v3/cluster/member/update": Route(MemberUpdateRequest, cluster.member_update),
+            "/v3/cluster/member/promote": Route(MemberPromoteRequest, cluster.member_promote),
             "/v3/maintenance/alarm": Route(AlarmRequest, maintenance.alarm),
             "/v3/maintenance/status": Route(StatusRequest, maintenance.status),
             "/v3/maintenance/defragment": Route(DefragmentRequest, maintenance.defragment),
@@ -104,8 +115,7 @@ class JsonGateway:
             message: Any = json_codec.decode(route.request, body, self._max_parts)
             if isinstance(route, StreamRoute):
                 return await self._stream(request, route, message, timeout)
-            if requires_leader(request.headers) and not self._node.has_leader:
-                raise NoLeader
+            self._check_may_ask(request, message)
             response = await _within(timeout, route.call, message)
         except RaftKvError as error:
             return replies.error(status_of(error))
@@ -120,9 +130,17 @@ class JsonGateway:
     ) -> web.StreamResponse:
         if seconds is not None and seconds < SHORTEST_SECONDS:
             return streams.refused(DEADLINE_EXCEEDED)
-        if requires_leader(request.headers) and not self._node.has_leader:
-            return streams.refused(status_of(NoLeader()))
+        try:
+            self._check_may_ask(request, message)
+        except RaftKvError as error:
+            return streams.refused(status_of(error))
         return await streams.answer_stream(request, route.call(message), seconds)
+
+    def _check_may_ask(self, request: web.BaseRequest, message: Any) -> None:
+        """Raise what keeps this member, as it is now, from answering: NotSupportedForLearner, NoLeader."""
+        check_learner(self._node, message)
+        if requires_leader(request.headers) and not self._node.has_leader:
+            raise NoLeader
 
 
 async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], message: Any) -> Any:

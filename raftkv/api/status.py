@@ -36,6 +36,21 @@ _FIXED: dict[type[errors.RaftKvError], Status] = {
     errors.NoSpace: Status(8, 429, "etcdserver: mvcc: database space exceeded"),
     errors.QuotaExceeded: Status(8, 429, "etcdserver: mvcc: database space exceeded"),
     errors.ClusterCorrupt: Status(15, 500, "etcdserver: corrupt cluster"),
+    errors.MemberBadURLs: Status(3, 400, "etcdserver: given member URLs are invalid"),
+    errors.PeerURLExist: Status(9, 400, "etcdserver: Peer URLs already exists"),
+    errors.MemberExist: Status(9, 400, "etcdserver: member ID already exist"),
+    errors.MemberNotFound: Status(5, 404, "etcdserver: member not found"),
+    errors.MemberNotLearner: Status(9, 400, "etcdserver: can only promote a learner member"),
+    errors.LearnerNotReady: Status(
+        9, 400, "etcdserver: can only promote a learner member which is in sync with leader"
+    ),
+    errors.TooManyLearners: Status(9, 400, "etcdserver: too many learner members in cluster"),
+    # declared FailedPrecondition by etcd, but what leaves its server is Unknown
+    errors.MemberNotEnoughStarted: Status(
+        2, 500, "etcdserver: re-configuration failed due to not enough started members"
+    ),
+    errors.UnhealthyCluster: Status(14, 503, "etcdserver: unhealthy cluster"),
+    errors.NotSupportedForLearner: Status(14, 503, "etcdserver: rpc not supported for learner"),
     errors.NoLeader: Status(14, 503, "etcdserver: no leader"),
     errors.NotCapable: Status(14, 503, "etcdserver: not capable"),
     # etcd declares ResourceExhausted here, but what leaves its server is Unknown

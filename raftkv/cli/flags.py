@@ -39,6 +39,7 @@ FLAGS = (
     Flag("initial-cluster", "NAME=http://localhost:2380", "n1=URL,n2=URL,...: all initial members"),
     Flag("initial-cluster-state", "new", "new"),
     Flag("initial-cluster-token", "etcd-cluster", "goes into the ids, so that two clusters differ"),
+    Flag("strict-reconfig-check", "true", "refuse changes of the members that may lose the quorum"),
     Flag("heartbeat-interval", "100", "milliseconds between heartbeats of a leader"),
     Flag("election-timeout", "1000", "milliseconds without a leader before an election"),
     Flag("max-txn-ops", "128", "operations allowed in one txn"),

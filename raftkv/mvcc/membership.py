@@ -6,7 +6,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgpack
 
-from raftkv.errors import FormatTooNew, PeerProtocolError
+from raftkv.errors import (
+    FormatTooNew,
+    MemberExist,
+    MemberNotFound,
+    MemberNotLearner,
+    PeerProtocolError,
+    PeerURLExist,
+    TooManyLearners,
+)
 from raftkv.mvcc.commands import PublishMember, RequestId
 from raftkv.mvcc.parts import CopiedDump
 
@@ -102,6 +110,39 @@ class Membership:
     def members(self) -> list[MemberInfo]:
         """Return all members, sorted by id."""
         return sorted(self._members.values())
+
+    def after(self, contexts: Iterable[bytes]) -> list[MemberInfo]:
+        """Return what the members will be once the contexts of configuration entries are applied.
+
+        Raises FormatTooNew, PeerProtocolError.
+        """
+        later = Membership()
+        later._members = dict(self._members)
+        for data in contexts:
+            later.apply(data)
+        return later.members()
+
+    def check(self, kind: ChangeOf, told: MemberInfo, max_learners: int) -> None:
+        """Refuse a change that does not fit the members as they are, with etcd's errors in etcd's order."""
+        known = self._members.get(told.id)
+        if kind is ChangeOf.ADD:
+            if known is not None:
+                raise MemberExist(f"member {told.id:x} is in the cluster already")
+        elif known is None:
+            raise MemberNotFound(f"member {told.id:x} is not in the cluster")
+        elif kind is ChangeOf.PROMOTE and not known.is_learner:
+            raise MemberNotLearner(f"member {told.id:x} is a voter already")
+        if kind in (ChangeOf.ADD, ChangeOf.UPDATE):
+            self._check_urls(told)
+        learners = sum(member.is_learner for member in self._members.values())
+        if kind is ChangeOf.ADD and told.is_learner and learners >= max_learners:
+            raise TooManyLearners(f"{learners} learners are in the cluster already")
+
+    def _check_urls(self, told: MemberInfo) -> None:
+        for member in self._members.values():
+            for url in member.peer_urls:
+                if member.id != told.id and url in told.peer_urls:
+                    raise PeerURLExist(f"{url} is that of member {member.id:x}")
 
     def apply_bootstrap(self, data: bytes) -> None:
         """Take over the members that the cluster starts with; raises what ``decode_members`` raises."""

@@ -14,6 +14,7 @@ import aiohttp
 from raftkv.net.handshake import STREAM_PATH, Refused, check_hello, printable, read_hello
 from raftkv.net.local import Local, Refusals
 from raftkv.net.outbox import Outbox
+from raftkv.node.transport import Connection
 from raftkv.raft.codec import encode_message
 from raftkv.raft.messages import Message
 from raftkv.raft.types import PeerEvent
@@ -41,15 +42,16 @@ class Outgoing:
         self._report = report
         self._refusals = Refusals(local.emit)
         self._outbox: Outbox | None = None
+        self._connection: Connection | None = None
         self._arrived = asyncio.Event()
         self._told_down = False
         self._lost = False
         self._overflowed = False
 
     @property
-    def connected(self) -> bool:
-        """Whether a stream to the peer is up."""
-        return self._outbox is not None
+    def connection(self) -> Connection | None:
+        """What is known of the stream to the peer; None while none is up."""
+        return self._connection if self._outbox is not None else None
 
     @property
     def waiting_bytes(self) -> int:
@@ -76,7 +78,7 @@ class Outgoing:
             url = self.urls[failures % len(self.urls)]
             began = asyncio.get_running_loop().time()
             reason = await self._try_stream(url)
-            was_up, self._outbox = self.connected, None
+            was_up, self._outbox = self._outbox is not None, None
             self._tell_down(reason, was_up=was_up)
             lasted = asyncio.get_running_loop().time() - began
             failures = 0 if was_up and lasted > self._local.timing.backoff_most else failures + 1
@@ -88,8 +90,8 @@ class Outgoing:
             reason = await self._hold_stream(url)
         except Refused as refused:
             self._refusals.tell(self._peer, refused.reason)
-            return refused.reason if self.connected else ""
-        if self.connected:
+            return refused.reason if self._outbox is not None else ""
+        if self._outbox is not None:
             self._refusals.forget(self._peer)
         return reason
 
@@ -138,6 +140,7 @@ class Outgoing:
                 socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, milliseconds
             )
         self._outbox = outbox
+        self._connection = Connection(since=asyncio.get_running_loop().time())
         self._told_down = self._lost = False
         self._arrived.clear()
         self._local.emit(PeerUp(self._peer))

@@ -14,7 +14,7 @@ from raftkv.net.outgoing import Outgoing
 from raftkv.net.questions import ask
 from raftkv.net.requests import PeerRequests
 from raftkv.net.snapshots import Wanted, fetch
-from raftkv.node.transport import Receiver, SnapshotChunk
+from raftkv.node.transport import Connection, Receiver, SnapshotChunk
 from raftkv.raft.messages import Message
 from raftkv.trace import Emit
 
@@ -86,6 +86,11 @@ class PeerTransport:
         requests, urls = self._way_to(peer)
         return await fetch(requests, peer, urls, Wanted(index, term, offset), self._local.timing.stall)
 
+    def connection(self, peer: int) -> Connection | None:
+        """Return what is known of the stream to a peer; see the port."""
+        outgoing = self._peers.get(peer)
+        return None if outgoing is None else outgoing.connection
+
     async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
         """Bring the answer of a peer's node; see the port."""
         requests, urls = self._way_to(peer)
@@ -99,7 +104,7 @@ class PeerTransport:
 
     def connected_peers(self) -> list[int]:
         """Return the ids of the peers to which a stream is up, in ascending order."""
-        return sorted(peer for peer, outgoing in self._peers.items() if outgoing.connected)
+        return sorted(peer for peer, outgoing in self._peers.items() if outgoing.connection)
 
     def waiting_bytes(self, peer: int) -> int:
         """Return how much waits to be written to a peer; 0 for one without a stream."""

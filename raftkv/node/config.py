@@ -37,7 +37,7 @@ NUMBERS = frozenset(
 LISTS = frozenset({"cors", "host_whitelist"})
 """Fields that hold texts with commas between."""
 
-SWITCHES = frozenset({"check_rules", "enable_raftkv_api", "lease_reads"})
+SWITCHES = frozenset({"check_rules", "enable_raftkv_api", "lease_reads", "strict_reconfig_check"})
 """Fields that are true or false."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -71,6 +71,8 @@ class Config:
     host_whitelist: tuple[str, ...] = ("*",)
     enable_raftkv_api: bool = True
     lease_reads: bool = False
+    strict_reconfig_check: bool = True
+    max_learners: int = 1
     check_rules: bool = False
     record_core: str = ""
     log_level: str = "info"
@@ -248,7 +250,10 @@ def parse_initial_cluster(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def member_id(peer_urls: Iterable[str], token: str) -> int:
-    """Return an initial member's id: SHA-1 of its sorted peer URLs and the token, first 8 bytes."""
+    """Return an initial member's id: SHA-1 of its sorted peer URLs and the token, first 8 bytes.
+
+    For one that is added later, the unix time in whole seconds takes the place of the token, as in etcd.
+    """
     digest = hashlib.sha1("".join(sorted(peer_urls)).encode() + token.encode(), usedforsecurity=False)
     return int.from_bytes(digest.digest()[:8], "big")
 

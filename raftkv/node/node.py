@@ -36,6 +36,7 @@ from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, decode_co
 from raftkv.node.addresses import AddressBook
 from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
+from raftkv.node.changes import Changes
 from raftkv.node.config import Config
 from raftkv.node.installer import Arrived, Installer, needs_file
 from raftkv.node.leader_calls import LeaderCalls
@@ -145,6 +146,7 @@ class Node:
             loop, identity.boot, config.request_timeout, core.read_index, self._wake_pump
         )
         self._leader_calls = self._make_leader_calls()
+        self._changes = self._make_changes()
         self._addresses = AddressBook(self.machine.membership.members())
         self._addresses.learn_from(restored.entries)
         self._peers: Mapping[int, Sequence[str]] = {}
@@ -172,6 +174,15 @@ class Node:
         self._recovered = asyncio.Event()
         if self._recovered_index <= self._applied.index:
             self._recovered.set()
+
+    def _make_changes(self) -> Changes:
+        return Changes(
+            self.machine,
+            self._waiters,
+            status=self._core.status,
+            applied_index=lambda: self.applied_index,
+            max_learners=self.config.max_learners,
+        )
 
     def _make_snapshotter(self) -> Snapshotter:
         return Snapshotter(
@@ -279,14 +290,16 @@ class Node:
     async def change_members(self, kind: ChangeKind, member: MemberInfo) -> list[MemberInfo]:
         """Change the cluster by one member (thesis §4.1) and return its members once that is applied here.
 
-        Any member may be asked; the leader appends it. Raises ChangeRefused, NoLeader and NotCapable
-        (certainly not appended), RequestTimedOut and NodeStopped (outcome unknown).
+        Any member may be asked; the leader appends it. A second voter counts as added once the first one has
+        that on its disk. Raises ChangeRefused, NoLeader and NotCapable (certainly not appended),
+        RequestError (it does not fit the members), RequestTimedOut and NodeStopped (outcome unknown).
         """
         if self._stopping:
             raise NodeStopped("the member is stopping")
         request_id = self._waiters.next_id()
         waiter = self._waiters.open(request_id, b"")
         waiter.future.add_done_callback(_look_at)  # nobody awaits it when the change is refused
+        self._changes.waiting += 1
         try:
             context = encode_change(MemberChange(request_id, CHANGES[kind], member))
             with suppress(PeerUnavailable, RequestTimedOut):  # it may have been appended: applying it tells
@@ -295,6 +308,7 @@ class Node:
             members: list[MemberInfo] = await waiter.future
             return members
         finally:
+            self._changes.waiting -= 1
             self._waiters.close(waiter)
             del waiter  # see ``propose``
 
@@ -303,7 +317,10 @@ class Node:
         return await self._leader_calls.ask(question)
 
     async def _answer(self, question: Question) -> Any:
-        """Answer a question as the leader. Raises NotLeader, LeaderMoving, ChangeRefused."""
+        """Answer a question as the leader.
+
+        Raises NotLeader, LeaderMoving, ChangeRefused, RequestError, and what ``read_barrier`` raises.
+        """
         match question:
             case ChangeMembers(change, member, context):
                 told = decode_context(context)  # in the log, what nobody understands would stop every member
@@ -312,9 +329,25 @@ class Node:
                     told.member.id,
                 ):
                     raise PeerProtocolError(f"a change of the members that contradicts itself: {told!r:.80}")
+                await self.read_barrier()  # what is refused is refused by the members as they are now
+                self._changes.check(told)
                 self._core.propose_change(Change(change, member), context)
                 self._wake.set()
         return None
+
+    def members(self) -> list[MemberInfo]:
+        """Return the members as this member's log has them: a change counts as soon as it is in force."""
+        return self._changes.members()
+
+    @property
+    def is_learner(self) -> bool:
+        """Whether this member has no vote, as far as it has applied the log."""
+        return self.member_id in self._applied.configuration.learners
+
+    def connected_for(self, peer: int) -> float | None:
+        """Return for how many seconds a stream to a peer has been up; None while none is."""
+        connection = self._transport.connection(peer)
+        return None if connection is None else self._loop.time() - connection.since
 
     async def read_barrier(self) -> None:
         """Return when a linearizable read may be served here. Raises RequestTimedOut, NodeStopped."""
@@ -495,6 +528,7 @@ class Node:
         if ready.write is not None:
             self._addresses.learn_from(ready.write.entries)
         if ready.configuration is not None:
+            self._addresses.learn(self.members())  # also those that a change had which was rolled back
             self._connect_peers()
         self._transport.send(ready.messages)
         if ready.write is not None and ready.write.snapshot is not None:
@@ -607,6 +641,8 @@ class Node:
 
     def _persisted(self, number: int) -> None:
         self._core.persisted(number)
+        if self._changes.waiting:
+            self._changes.settle_second_voter()
         if 0 < self._replaced_by <= number:
             self._replaced_by = 0
             self._snapshotter.confirm()

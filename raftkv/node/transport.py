@@ -25,6 +25,12 @@ class SnapshotChunk(NamedTuple):
     data: bytes
 
 
+class Connection(NamedTuple):
+    """A stream to a peer that is up: ``since`` when, on the loop's clock."""
+
+    since: float
+
+
 class Receiver(Protocol):
     """What a transport calls: the node. The first two methods may neither block nor raise.
 
@@ -76,6 +82,9 @@ class Transport(Protocol):
         Raises PeerUnavailable (try again later) and SnapshotGone (the peer has no such file, or none
         that reaches to ``offset``).
         """
+
+    def connection(self, peer: int) -> Connection | None:
+        """Return what is known of the stream to a peer; None while none is up."""
 
     async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
         """Bring the answer of a peer's node to a question.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgpack
 
-from raftkv.errors import ChangeRefused
+from raftkv.errors import ChangeRefused, LearnerNotReady
 from raftkv.raft.types import Change, ChangeKind, Configuration, Entry, EntryKind
 
 CAUGHT_UP = 0.9
@@ -76,9 +76,9 @@ def check_member(configuration: Configuration, change: Change) -> None:
 
 
 def check_caught_up(learner: int, match_index: int, last_index: int) -> None:
-    """Raise ChangeRefused unless a learner that holds the log to ``match_index`` may vote (§4.2.1)."""
+    """Raise LearnerNotReady unless a learner that holds the log to ``match_index`` may vote (§4.2.1)."""
     if match_index < CAUGHT_UP * last_index:
-        raise ChangeRefused(f"learner {learner:x} is at {match_index}: not caught up")
+        raise LearnerNotReady(f"learner {learner:x} is at {match_index}: not caught up")
 
 
 def _with(members: tuple[int, ...], member: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 
 from raftkv.errors import PeerUnavailable, SnapshotGone
-from raftkv.node.transport import Receiver, SnapshotChunk
+from raftkv.node.transport import Connection, Receiver, SnapshotChunk
 from raftkv.raft import Message, PeerEvent
 from raftkv.raft.codec import decode_message, encode_message
 from raftkv.sim.loop import SimLoop
@@ -150,6 +150,11 @@ class SimNetwork:
         self._witness(*link[::-1], answer)
         return answer
 
+    def connection(self, link: Link) -> Connection | None:
+        """See ``Transport.connection``; a link that is whole has always been."""
+        is_up = not self.is_cut(link) and link not in self._down and link[1] in self._receivers
+        return Connection(since=0.0) if is_up else None
+
     async def _request_passes(self, link: Link) -> None:
         await asyncio.sleep(self.conditions.longest)
         if self.is_cut(link) or self.is_cut(link[::-1]) or link[1] not in self._receivers:
@@ -269,6 +274,10 @@ class SimTransport:
     async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
         """See the port."""
         return await self._network.fetch((self._member, peer), index, term, offset)
+
+    def connection(self, peer: int) -> Connection | None:
+        """See the port."""
+        return self._network.connection((self._member, peer))
 
     async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
         """See the port."""

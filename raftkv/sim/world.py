@@ -234,6 +234,7 @@ class World:
             initial_cluster={name: (peer_url(int(name[1:])),)},
             initial_advertise_peer_urls=(peer_url(int(name[1:])),),
             advertise_client_urls=(f"http://{name}:2379",),
+            max_learners=100,  # how many there are is the scenario's choice
             **settings,
         )
 

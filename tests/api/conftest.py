@@ -13,7 +13,7 @@ async def node() -> FakeNode:
 
 @pytest.fixture
 async def port(node: FakeNode) -> AsyncIterator[int]:
-    clients = api.build(node)  # type: ignore[arg-type]
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
     await clients.start(["http://127.0.0.1:0"])
     yield clients.addresses[0][1]
     await clients.stop()

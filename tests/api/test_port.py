@@ -74,7 +74,7 @@ async def test_what_is_no_proper_http_is_refused_and_closed(port: int, data: byt
 
 
 async def test_more_connections_than_allowed_are_closed_at_once(node: FakeNode) -> None:
-    clients = ClientPort(api.Gateway(node).handle, max_connections=2)  # type: ignore[arg-type]
+    clients = ClientPort(api.Gateway(node, lambda: 1e9).handle, max_connections=2)  # type: ignore[arg-type]
     await clients.start(["http://127.0.0.1:0"])
     port = clients.addresses[0][1]
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
@@ -94,7 +94,7 @@ async def impatient(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     """A port that waits a quarter of a second for the end of a head."""
     monkeypatch.setattr(port_module, "HEAD_SECONDS", 0.25)
     monkeypatch.setattr(port_module, "SWEEP_SECONDS", 0.01)
-    clients = api.build(node)  # type: ignore[arg-type]
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
     await clients.start(["http://127.0.0.1:0"])
     yield clients.addresses[0][1]
     await clients.stop()
@@ -135,7 +135,7 @@ async def test_a_body_that_does_not_end_is_given_up(
 
 
 async def test_stopping_lets_a_call_under_way_finish(node: FakeNode) -> None:
-    clients = api.build(node)  # type: ignore[arg-type]
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
     await clients.start(["http://127.0.0.1:0"])
     port = clients.addresses[0][1]
     idle = await asyncio.open_connection("127.0.0.1", port)
@@ -160,7 +160,7 @@ async def test_stopping_lets_a_call_under_way_finish(node: FakeNode) -> None:
 
 
 async def test_stopping_ends_a_call_that_takes_too_long(node: FakeNode) -> None:
-    clients = api.build(node)  # type: ignore[arg-type]
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
     await clients.start(["http://127.0.0.1:0"])
     node.hold.clear()
     _, writer = await asyncio.open_connection("127.0.0.1", clients.addresses[0][1])
@@ -172,7 +172,7 @@ async def test_stopping_ends_a_call_that_takes_too_long(node: FakeNode) -> None:
 
 
 async def test_a_port_in_use_is_named(port: int, node: FakeNode) -> None:
-    clients = api.build(node)  # type: ignore[arg-type]
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
     with pytest.raises(
         ConfigError, match=rf"--listen-client-urls http://127.0.0.1:{port}: .*address already in use"
     ):

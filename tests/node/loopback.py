@@ -15,7 +15,7 @@ from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.node.config import Config
 from raftkv.node.node import Identity, Node
 from raftkv.node.restore import restore
-from raftkv.node.transport import Receiver, SnapshotChunk
+from raftkv.node.transport import Connection, Receiver, SnapshotChunk
 from raftkv.raft import HardState, Message, PeerEvent, Role, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.raft.codec import decode_message, encode_message
@@ -119,6 +119,10 @@ class LoopbackTransport:
 
     async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
         return await self._network.fetch((self._member, peer), index, term, offset)
+
+    def connection(self, peer: int) -> Connection | None:
+        whole = peer in self._network.receivers and self._network.is_whole((self._member, peer))
+        return Connection(since=0.0) if whole else None
 
     async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
         return await self._network.ask((self._member, peer), question)

@@ -5,9 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from raftkv.errors import ChangeRefused, MemberRemoved, PeerUnavailable
+from raftkv.errors import (
+    ChangeRefused,
+    LearnerNotReady,
+    MemberExist,
+    MemberNotEnoughStarted,
+    MemberNotFound,
+    MemberNotLearner,
+    MemberRemoved,
+    PeerUnavailable,
+    PeerURLExist,
+    TooManyLearners,
+)
+from raftkv.mvcc.commands import RequestId
+from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, encode_change
 from raftkv.node.node import Node
-from raftkv.raft import ChangeKind, Role
+from raftkv.raft import Change, ChangeKind, Role
 from raftkv.schema.kv import PutRequest
 from tests.node.loopback import LoopbackCluster, LoopbackTransport, info
 
@@ -78,17 +91,108 @@ async def test_the_second_voter_is_reached_before_its_addition_is_committed(tmp_
     """§4.1: it takes force when appended, and can't be committed without the new voter's answer."""
     async with LoopbackCluster(tmp_path, size=1) as cluster:
         leader = await ready_leader(cluster)
-        added = asyncio.create_task(leader.change_members(ChangeKind.ADD_VOTER, info(2)))
+        adding = asyncio.create_task(leader.change_members(ChangeKind.ADD_VOTER, info(2)))
         while leader.status().configuration.voters != (1, 2):
             await asyncio.sleep(0)
         transport = leader._transport
         assert isinstance(transport, LoopbackTransport)
         while not transport.peers:
             await asyncio.sleep(0)
-        assert not added.done()
         assert transport.peers == {2: ("http://n2:1",)}
+        added = await adding
+        assert [member.id for member in added] == [1, 2]
+        assert leader.members() == added
+        assert leader.status().commit_index < leader.status().configuration_index
         await cluster.start(2)
-        assert [member.id for member in await added] == [1, 2]
+        await leader.propose(PutRequest(key=b"k", value=b"v"))
+        await cluster.converged()
+        assert [member.id for member in cluster.node(2).members()] == [1, 2]
+
+
+async def test_the_second_voter_is_not_forgotten_when_the_first_one_starts_anew(tmp_path: Path) -> None:
+    """What was answered has to hold, although nobody could commit it yet."""
+    async with LoopbackCluster(tmp_path, size=1) as cluster:
+        leader = await ready_leader(cluster)
+        await leader.change_members(ChangeKind.ADD_VOTER, info(2))
+        await cluster.stop(1)
+        first = await cluster.start(1)
+        assert [member.id for member in first.members()] == [1, 2]
+        await cluster.start(2)
+        await first.propose(PutRequest(key=b"k", value=b"v"))
+        assert [member.id for member in cluster.node(2).members()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "error"),
+    [
+        (ChangeKind.ADD_VOTER, info(1), MemberExist),
+        (ChangeKind.ADD_VOTER, info(9)._replace(peer_urls=("http://n1:1",)), PeerURLExist),
+        (ChangeKind.ADD_LEARNER, info(9, is_learner=True), TooManyLearners),
+        (ChangeKind.REMOVE, info(9), MemberNotFound),
+        (ChangeKind.PROMOTE, info(1), MemberNotLearner),
+        (ChangeKind.PROMOTE, info(4), LearnerNotReady),
+        (ChangeKind.UPDATE, info(4)._replace(peer_urls=("http://n1:1",)), PeerURLExist),
+    ],
+)
+async def test_what_does_not_fit_the_members_is_refused_and_not_appended(
+    tmp_path: Path, kind: ChangeKind, member: MemberInfo, error: type[Exception]
+) -> None:
+    async with LoopbackCluster(tmp_path) as cluster:
+        leader = await ready_leader(cluster)
+        await leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+        before = leader.status().log.last_index
+        for node in (leader, cluster.node(leader.member_id % 3 + 1)):
+            with pytest.raises(error):
+                await node.change_members(kind, member)
+        assert leader.status().log.last_index == before
+
+
+async def test_a_removed_id_never_comes_back_and_the_only_voter_stays(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path, size=1) as cluster:
+        leader = await ready_leader(cluster)
+        with pytest.raises(MemberNotEnoughStarted):
+            await leader.change_members(ChangeKind.REMOVE, info(1))
+        await leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+        await leader.change_members(ChangeKind.REMOVE, info(4))
+        with pytest.raises(MemberNotFound, match="never used again"):
+            await leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+
+
+async def test_a_learner_stays_one_when_its_urls_change_and_all_reach_it_there(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path) as cluster:
+        await add_learner(cluster, 4)
+        leader = await ready_leader(cluster)
+        moved = info(4)._replace(peer_urls=("http://moved:1",))
+        members = await leader.change_members(ChangeKind.UPDATE, moved)
+        assert (members[3].peer_urls, members[3].is_learner) == (("http://moved:1",), True)
+        await cluster.converged()
+        for member in (1, 2, 3):
+            transport = cluster.node(member)._transport
+            assert isinstance(transport, LoopbackTransport)
+            assert transport.peers[4] == ("http://moved:1",)
+
+
+async def test_urls_of_a_change_that_is_rolled_back_are_forgotten(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path) as cluster:
+        old = await ready_leader(cluster)
+        other = old.member_id % 3 + 1
+        cluster.network.isolate(old.member_id)
+        log_end = old.status().log.last_index
+        changed = MemberChange(
+            RequestId(9, 9, 9), ChangeOf.UPDATE, info(other)._replace(peer_urls=("http://x:1",))
+        )
+        old._core.propose_change(Change(ChangeKind.UPDATE, other), encode_change(changed))
+        old._wake.set()
+        transport = old._transport
+        assert isinstance(transport, LoopbackTransport)
+        while transport.peers[other] != ("http://x:1",):
+            await asyncio.sleep(0)
+        while not any(cluster.node(m).status().role is Role.LEADER for m in (1, 2, 3) if m != old.member_id):
+            await asyncio.sleep(0.01)
+        cluster.network.heal()
+        while transport.peers[other] != (f"http://n{other}:1",):
+            await asyncio.sleep(0.01)
+        assert old.status().log.last_index > log_end
 
 
 async def test_only_one_change_at_a_time_is_taken(tmp_path: Path) -> None:
@@ -98,7 +202,7 @@ async def test_only_one_change_at_a_time_is_taken(tmp_path: Path) -> None:
             leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
         )
         await asyncio.sleep(0)
-        with pytest.raises(ChangeRefused, match="not committed yet"):
+        with pytest.raises(ChangeRefused, match="under way"):
             await leader.change_members(ChangeKind.ADD_LEARNER, info(5, is_learner=True))
         await changing
         assert leader.waiting == 0
@@ -111,7 +215,7 @@ async def test_a_follower_has_the_leader_change_the_members(tmp_path: Path) -> N
         members = await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
         assert [member.id for member in members] == [1, 2, 3, 4]
         assert members == follower.machine.membership.members()
-        with pytest.raises(ChangeRefused, match="member 4 is in the cluster already"):
+        with pytest.raises(MemberExist, match="member 4 is in the cluster already"):
             await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
         assert follower.waiting == 0
 

@@ -8,12 +8,13 @@ from typing import Any
 from raftkv.errors import BadTransferee, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
-from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.mvcc.membership import MemberChange, MemberInfo, encode_change, encode_members
 from raftkv.node.config import Config
+from raftkv.node.node import CHANGES
 from raftkv.node.quota import Quota
 from raftkv.node.snapshotter import Backup
 from raftkv.node.steps import Steps
-from raftkv.raft import NO_NODE, Configuration, Role, Status
+from raftkv.raft import NO_NODE, ChangeKind, Configuration, Role, Status
 from raftkv.trace import discard
 
 MEMBER = 0x8E9E05C52164694D
@@ -49,6 +50,8 @@ class FakeNode:
         self.learners: tuple[int, ...] = ()
         self.other_voters: tuple[int, ...] = ()
         self.transferee = NO_NODE
+        self.connected: dict[int, float] = {}
+        self.refusals: list[RaftKvError] = []
         self.proposed: list[Any] = []
         self.barriers = 0
         self.compacts = True
@@ -113,6 +116,34 @@ class FakeNode:
         while self.compacts and self.machine.store.compact_step(1000):
             pass
         return applied.response
+
+    @property
+    def is_learner(self) -> bool:
+        return self.member_id in self.learners
+
+    def members(self) -> list[MemberInfo]:
+        return self.machine.membership.members()
+
+    def connected_for(self, peer: int) -> float | None:
+        return self.connected.get(peer)
+
+    async def change_members(self, kind: ChangeKind, member: MemberInfo) -> list[MemberInfo]:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.machine.membership.check(CHANGES[kind], member, self.config.max_learners)
+        index = self.applied_index + 1
+        change = MemberChange(RequestId(self.member_id, 1, index), CHANGES[kind], member)
+        applied = self.machine.apply_configuration(index, encode_change(change))
+        assert applied is not None
+        assert isinstance(applied.response, list)
+        return applied.response
+
+    def add(self, member: MemberInfo, connected: float | None = None) -> None:
+        """Let a member be there, and connected for some seconds."""
+        members = [*self.machine.membership.members(), member]
+        self.machine.apply_configuration(self.applied_index + 1, encode_members(members))
+        if connected is not None:
+            self.connected[member.id] = connected
 
     async def read_barrier(self) -> None:
         self.started.set()

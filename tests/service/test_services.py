@@ -216,7 +216,7 @@ async def test_a_physical_compaction_waits_for_the_removal(kv: KvService, node: 
 
 
 async def test_the_members_are_listed_without_a_revision(node: FakeNode) -> None:
-    cluster = ClusterService(node)  # type: ignore[arg-type]
+    cluster = ClusterService(node, lambda: 1e9)  # type: ignore[arg-type]
     await node.publish("n1", "http://127.0.0.1:2379")
     response = await cluster.member_list(MemberListRequest())
     assert response.header == header(0)

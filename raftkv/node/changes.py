@@ -1,0 +1,74 @@
+"""Changes of the members at their node: what is in force, what is refused, what is answered early."""
+
+from collections.abc import Callable
+
+from raftkv.errors import ChangeRefused, MemberNotEnoughStarted, MemberNotFound, NotLeader
+from raftkv.mvcc.machine import Applied, Machine
+from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, decode_context
+from raftkv.node.waiters import Waiters
+from raftkv.raft import EntryKind, Role, Status, decode_configuration
+
+
+class Changes:
+    """The changes of one node; ``waiting`` counts its clients' that have no answer yet."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        waiters: Waiters,
+        *,
+        status: Callable[[], Status],
+        applied_index: Callable[[], int],
+        max_learners: int,
+    ) -> None:
+        self.waiting = 0
+        self._machine = machine
+        self._waiters = waiters
+        self._status = status
+        self._applied_index = applied_index
+        self._max_learners = max_learners
+
+    def members(self) -> list[MemberInfo]:
+        """Return the members as the log has them: a change counts as soon as it is in force."""
+        return self._machine.membership.after(self._not_applied(self._status()))
+
+    def check(self, told: MemberChange) -> None:
+        """Refuse a change that the leader can't make.
+
+        Raises NotLeader, ChangeRefused (another one is under way) and RequestError.
+        """
+        status = self._status()
+        if status.role is not Role.LEADER:
+            raise NotLeader(status.leader)
+        if status.configuration_index > self._applied_index():
+            raise ChangeRefused("another change of the members is under way")
+        if told.member.id in status.configuration.removed:
+            raise MemberNotFound(f"member {told.member.id:x} was removed; its id is never used again")
+        if told.kind is ChangeOf.REMOVE and status.configuration.voters == (told.member.id,):
+            raise MemberNotEnoughStarted(f"member {told.member.id:x} is the only voter")
+        self._machine.membership.check(told.kind, told.member, self._max_learners)
+
+    def settle_second_voter(self) -> None:
+        """Answer the addition of a second voter once the first one has it on its disk.
+
+        Nothing can undo it then. To commit it takes the new member, which is started after the answer.
+        """
+        status = self._status()
+        contexts = self._not_applied(status)
+        change = decode_context(contexts[-1]) if contexts else None
+        if status.role is not Role.LEADER or not isinstance(change, MemberChange):
+            return
+        second = change.kind is ChangeOf.ADD and set(status.configuration.voters) == {
+            status.node_id,
+            change.member.id,
+        }
+        if second and status.configuration_index <= status.durable_index:
+            self._waiters.resolve(Applied(change.request_id, self.members(), None, duplicate=False))
+
+    def _not_applied(self, status: Status) -> list[bytes]:
+        """Return the contexts of the changes that are in force and not applied yet: one, but for a start."""
+        low = max(self._applied_index() + 1, status.log.first_index)
+        if status.configuration_index < low:
+            return []
+        entries = status.log.slice(low, status.configuration_index)
+        return [decode_configuration(one.data)[1] for one in entries if one.kind == EntryKind.CONFIGURATION]
