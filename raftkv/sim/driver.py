@@ -1,7 +1,7 @@
 """Lets the faults of a scenario happen, and its clients ask."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from raftkv.checkers.history import Outcome
@@ -286,8 +286,14 @@ class Driver:
             self._damaged(member, "damage", hit)
 
     def _may_damage(self, member: Member) -> bool:
-        """Whether a scenario that most members have to survive allows it."""
-        return self._world.scenario.beyond_repair or self._survives(without=member.number)
+        """Whether a scenario that most members have to survive allows it.
+
+        They have to survive it with the changes that are under way, too: a leader that was paused may append
+        one after the loss that the change was not meant for.
+        """
+        if self._world.scenario.beyond_repair:
+            return True
+        return self._survives(self.electorates_under_way(), without=member.number)
 
     def _damaged(self, member: Member, kind: str, hit: str) -> None:
         if hit:
@@ -342,19 +348,21 @@ class Driver:
         elif (leader := self._leader()) is not None:
             self._change(ChangeKind.REMOVE, leader.number)
 
-    def _survives(self, *voters: int, without: int = 0) -> bool:
-        """Whether most of ``voters``, and of those there are, have a whole disk, ``without`` left out."""
+    def _survives(self, further: Iterable[tuple[int, ...]], without: int = 0) -> bool:
+        """Whether most of the voters there are, and of ``further`` ones, have a whole disk.
+
+        ``without`` is left out of those.
+        """
         members = self._world.members
         sound = [one for one, m in members.items() if not (m.gone or m.rotten or one == without)]
-        electorates = self._world.electorates(members)
-        return all(is_majority(one, sound) for one in [*electorates, voters] if one)
+        return all(is_majority(one, sound) for one in [*self._world.electorates(members), *further] if one)
 
     def _may_go_on(self, until: float) -> bool:
         return self._world.loop.now < until and self.healed_at is None
 
     def _may_change(self, kind: ChangeKind, number: int) -> bool:
-        others = [one for one in self._world.voters() if one != number]
-        return self._survives(*others) if kind is ChangeKind.REMOVE else self._survives(*others, number)
+        others = tuple(one for one in self._world.voters() if one != number)
+        return self._survives([others if kind is ChangeKind.REMOVE else (*others, number)])
 
     def electorates_under_way(self) -> list[tuple[int, ...]]:
         """Return the voters as they would be with each change that somebody still asks for.

@@ -235,6 +235,17 @@ def test_damage_hits_a_member_that_is_down_and_spares_a_majority(stage: Stage) -
     assert "the segment is missing" in stage.member(1).gone and stage.world.broken == []
 
 
+def test_damage_spares_who_will_be_needed_once_a_change_under_way_is_appended(stage: Stage) -> None:
+    leader = stage.leader()
+    one = leader % 3 + 1
+    stage.play(f"pause n{leader} for 5", f"remove n{leader}")
+    stage.play(f"crash n{one} all", f"damage n{one} wal gone")
+    assert not stage.member(one).rotten, "two are left when the leader goes on, and need each other"
+    stage.play(f"start n{one}")
+    stage.wait_for(lambda: stage.world.removed() == (leader,))
+    assert stage.world.broken == []
+
+
 def test_damage_beyond_repair_spares_nobody() -> None:
     stage = Stage(Scenario(beyond_repair=True))
     stage.leader()
