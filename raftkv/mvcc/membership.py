@@ -98,6 +98,31 @@ def _member(fields: Any) -> MemberInfo:
     raise PeerProtocolError(f"not a member: {fields!r:.80}")
 
 
+def check_change(members: Iterable[MemberInfo], kind: ChangeOf, told: MemberInfo, max_learners: int) -> None:
+    """Refuse a change that does not fit the members, with etcd's errors in etcd's order."""
+    by_id = {member.id: member for member in members}
+    known = by_id.get(told.id)
+    if kind is ChangeOf.ADD:
+        if known is not None:
+            raise MemberExist(f"member {told.id:x} is in the cluster already")
+    elif known is None:
+        raise MemberNotFound(f"member {told.id:x} is not in the cluster")
+    elif kind is ChangeOf.PROMOTE and not known.is_learner:
+        raise MemberNotLearner(f"member {told.id:x} is a voter already")
+    if kind in (ChangeOf.ADD, ChangeOf.UPDATE):
+        _check_urls(by_id.values(), told)
+    learners = sum(member.is_learner for member in by_id.values())
+    if kind is ChangeOf.ADD and told.is_learner and learners >= max_learners:
+        raise TooManyLearners(f"{learners} learners are in the cluster already")
+
+
+def _check_urls(members: Iterable[MemberInfo], told: MemberInfo) -> None:
+    for member in members:
+        for url in member.peer_urls:
+            if member.id != told.id and url in told.peer_urls:
+                raise PeerURLExist(f"{url} is that of member {member.id:x}")
+
+
 class Membership:
     """The members' list."""
 
@@ -121,28 +146,6 @@ class Membership:
         for data in contexts:
             later.apply(data)
         return later.members()
-
-    def check(self, kind: ChangeOf, told: MemberInfo, max_learners: int) -> None:
-        """Refuse a change that does not fit the members as they are, with etcd's errors in etcd's order."""
-        known = self._members.get(told.id)
-        if kind is ChangeOf.ADD:
-            if known is not None:
-                raise MemberExist(f"member {told.id:x} is in the cluster already")
-        elif known is None:
-            raise MemberNotFound(f"member {told.id:x} is not in the cluster")
-        elif kind is ChangeOf.PROMOTE and not known.is_learner:
-            raise MemberNotLearner(f"member {told.id:x} is a voter already")
-        if kind in (ChangeOf.ADD, ChangeOf.UPDATE):
-            self._check_urls(told)
-        learners = sum(member.is_learner for member in self._members.values())
-        if kind is ChangeOf.ADD and told.is_learner and learners >= max_learners:
-            raise TooManyLearners(f"{learners} learners are in the cluster already")
-
-    def _check_urls(self, told: MemberInfo) -> None:
-        for member in self._members.values():
-            for url in member.peer_urls:
-                if member.id != told.id and url in told.peer_urls:
-                    raise PeerURLExist(f"{url} is that of member {member.id:x}")
 
     def apply_bootstrap(self, data: bytes) -> None:
         """Take over the members that the cluster starts with; raises what ``decode_members`` raises."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from raftkv.errors import ChangeRefused, MemberNotEnoughStarted, MemberNotFound, NotLeader
+from raftkv.errors import ChangeRefused, MemberNotEnoughStarted, MemberNotFound, NotLeader, RequestError
 from raftkv.mvcc.machine import Applied, Machine
-from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, decode_context
+from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, check_change, decode_context
 from raftkv.node.waiters import Waiters
 from raftkv.raft import EntryKind, Role, Status, decode_configuration
 
@@ -35,18 +35,25 @@ class Changes:
     def check(self, told: MemberChange) -> None:
         """Refuse a change that the leader can't make.
 
-        Raises NotLeader, ChangeRefused (another one is under way) and RequestError.
+        The core has the last word: it lets one change wait for the other. Raises NotLeader, RequestError, and
+        ChangeRefused where another change that may be rolled back is what it does not fit.
         """
         status = self._status()
         if status.role is not Role.LEADER:
             raise NotLeader(status.leader)
-        if status.configuration_index > self._applied_index():
-            raise ChangeRefused("another change of the members is under way")
+        try:
+            self._check_fits(status, told)
+        except RequestError:
+            if status.configuration_index > self._applied_index():
+                raise ChangeRefused("another change of the members is under way") from None
+            raise
+
+    def _check_fits(self, status: Status, told: MemberChange) -> None:
         if told.member.id in status.configuration.removed:
             raise MemberNotFound(f"member {told.member.id:x} was removed; its id is never used again")
         if told.kind is ChangeOf.REMOVE and status.configuration.voters == (told.member.id,):
             raise MemberNotEnoughStarted(f"member {told.member.id:x} is the only voter")
-        self._machine.membership.check(told.kind, told.member, self._max_learners)
+        check_change(self.members(), told.kind, told.member, self._max_learners)
 
     def settle_second_voter(self) -> None:
         """Answer the addition of a second voter once the first one has it on its disk.

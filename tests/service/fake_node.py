@@ -8,7 +8,7 @@ from typing import Any
 from raftkv.errors import BadTransferee, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
-from raftkv.mvcc.membership import MemberChange, MemberInfo, encode_change, encode_members
+from raftkv.mvcc.membership import MemberChange, MemberInfo, check_change, encode_change, encode_members
 from raftkv.node.config import Config
 from raftkv.node.node import CHANGES
 from raftkv.node.quota import Quota
@@ -130,7 +130,7 @@ class FakeNode:
     async def change_members(self, kind: ChangeKind, member: MemberInfo) -> list[MemberInfo]:
         if self.refusals:
             raise self.refusals.pop(0)
-        self.machine.membership.check(CHANGES[kind], member, self.config.max_learners)
+        check_change(self.members(), CHANGES[kind], member, self.config.max_learners)
         index = self.applied_index + 1
         change = MemberChange(RequestId(self.member_id, 1, index), CHANGES[kind], member)
         applied = self.machine.apply_configuration(index, encode_change(change))
