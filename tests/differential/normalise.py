@@ -1,0 +1,81 @@
+"""What may differ between two systems that answer alike, each with its reason. Nothing else may.
+
+Everything else is compared as it comes, byte for byte: the ids of cluster and member too, since both members
+are started with the same advertised URLs and ids follow from these.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """A part of a body that is replaced before bodies are compared."""
+
+    pattern: str
+    replacement: str | Callable[[re.Match[str]], str]
+    reason: str
+
+
+OWN_SIZE = "a file of bbolt pages there, the bytes of keys and values and their history here"
+OWN_LOG = "each system writes entries of its own (its name, its version) to its log, besides the requests"
+
+BODY: tuple[Rule, ...] = (
+    Rule(r'("dbSize(?:InUse)?"):"\d+"', r'\1:"N"', OWN_SIZE),
+    Rule(r'("raft(?:Applied)?Index"):"\d+"', r'\1:"N"', OWN_LOG),
+    Rule(r',"raftkv":"[^"]+"', "", "raftkv tells its own version beside that of the API, in /version only"),
+)
+
+REVISIONS = ("revision", "create_revision", "mod_revision", "compact_revision", "rev")
+REVISIONS_REASON = (
+    "told relative to the revision at which the case began, so that one case that differs does not make "
+    "all that come after it differ too"
+)
+_REVISION = re.compile(rf'("(?:{"|".join(REVISIONS)})"):"(-?\d+)"')
+
+SAVED_REASON = "an id that the server picks (a lease's, a member's that was added): it is told by its name"
+
+HEADERS: dict[str, str] = {
+    "date": "the time",
+    "server": "raftkv names itself; etcd does not",
+    "content-length": "told as whether it is the length of the body, which is compared by itself",
+}
+
+LONG_BYTES = 2048
+LONG_REASON = (
+    "a body longer than this goes out in chunks where Go's server has no more room to wait for its end; "
+    "raftkv sends it with its length while it is encoded in one step"
+)
+
+
+HEAD_REASON = "a reply to HEAD may tell the length that the body would have (RFC 9110 §8.6): Go's does not"
+
+
+def headers(pairs: list[tuple[str, str]], size: int | None, method: str = "POST") -> tuple[str, ...]:
+    """Return the header lines, sorted; ``size``: bytes of the body, None for a stream."""
+    kept = [(name, value) for name, value in pairs if name.lower() not in HEADERS]
+    lengths = [value for name, value in pairs if name.lower() == "content-length"]
+    if method == "HEAD":
+        lengths = []
+    if size is not None and size > LONG_BYTES:
+        kept = [(name, value) for name, value in kept if name.lower() != "transfer-encoding"]
+        lengths = [length for length in lengths if length != str(size)]
+    told = ["of the body" if length == str(size) else length for length in lengths]
+    return tuple(
+        sorted(f"{name}: {value}" for name, value in [*kept, *(("Content-Length", it) for it in told)])
+    )
+
+
+def body(text: str, base: int, saved: Mapping[str, str]) -> str:
+    """Return a reply's body as it is compared; ``base``: the revision that others are told relative to."""
+    for rule in BODY:
+        text = re.sub(rule.pattern, rule.replacement, text)
+    for name, value in saved.items():
+        text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", f"<{name}>", text)
+    return (
+        _REVISION.sub(lambda match: f'{match[1]}:"{relative(int(match[2]), base)}"', text) if base else text
+    )
+
+
+def relative(revision: int, base: int) -> str:
+    return f"r{revision - base:+}" if revision > 0 else str(revision)

@@ -1,0 +1,16 @@
+"""The cases by section, each module with a list ``CASES``."""
+
+from collections.abc import Iterator
+from importlib import import_module
+
+from tests.differential.steps import Case
+
+ALL = ("kv", "txn", "compaction", "requests", "paths", "maintenance")
+
+
+def named(names: tuple[str, ...] | list[str]) -> Iterator[tuple[str, Case]]:
+    """Return the cases of these modules with a name for each."""
+    for name in names:
+        cases: list[Case] = import_module(f"tests.differential.cases.{name}").CASES
+        for number, one in enumerate(cases):
+            yield f"{name}-{number}-{one.lines.replace(' ', '+')}", one
