@@ -28,6 +28,7 @@ _BY_NAME = {
     "NotHealthy": Exit.NO_LEADER,
     "NoLeader": Exit.NO_LEADER,
     "RequestTimedOut": Exit.NO_LEADER,
+    "NoAnswer": Exit.NO_LEADER,
     "Unreachable": Exit.UNREACHABLE,
     "WrongAnswer": Exit.UNREACHABLE,
     "OutcomeUnknown": Exit.UNKNOWN,

@@ -7,8 +7,7 @@ import sys
 from raftkv.cli.endpoints import client_of, endpoints
 from raftkv.cli.exits import Exit
 from raftkv.cli.output import as_text, print_json, say
-from raftkv.client import OutcomeUnknown, SyncClient
-from raftkv.errors import RequestTimedOut
+from raftkv.client import SyncClient
 
 
 def run(verb: str, arguments: argparse.Namespace) -> int:
@@ -29,10 +28,7 @@ def _put(client: SyncClient, key: bytes, arguments: argparse.Namespace) -> int:
 
 
 def _get(client: SyncClient, key: bytes, arguments: argparse.Namespace) -> int:
-    try:
-        value = client.get(key, serializable=arguments.serializable)
-    except OutcomeUnknown as error:
-        raise RequestTimedOut(str(error)) from error  # a read changes nothing, so nothing is in doubt
+    value = client.get(key, serializable=arguments.serializable)
     if arguments.json:
         found = None if value is None else as_text(value)
         print_json({"key": as_text(key), "value": found})

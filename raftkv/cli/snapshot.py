@@ -11,8 +11,7 @@ from raftkv.backup import Backup, check_vacant, load_backup, read_backup, restor
 from raftkv.cli.endpoints import PATIENCE_SECONDS, client_of, endpoints
 from raftkv.cli.exits import Exit
 from raftkv.cli.output import print_json, print_table, say, size
-from raftkv.client import OutcomeUnknown
-from raftkv.errors import ConfigError, RequestTimedOut
+from raftkv.errors import ConfigError
 from raftkv.node.config import Config
 from raftkv.storage.snapshot_format import Block
 
@@ -36,10 +35,7 @@ def save(arguments: argparse.Namespace) -> int:
     client = client_of(endpoints(arguments), patience=PATIENCE_SECONDS)
     folder = target.absolute().parent
     with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{target.name}.", suffix=".part") as draft:
-        try:
-            client.backup(draft.write)
-        except OutcomeUnknown as error:
-            raise RequestTimedOut(str(error)) from error  # a read changes nothing, so nothing is in doubt
+        client.backup(draft.write)
         draft.flush()
         os.fsync(draft.fileno())
         backup = read_backup(Path(draft.name), _ignore)

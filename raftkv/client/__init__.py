@@ -1,12 +1,35 @@
-"""Clients of a cluster: a small synchronous one for the command line."""
+"""Clients of a cluster: ``Client`` for asyncio, and a small synchronous one for the command line."""
 
-from raftkv.client.outcome import OutcomeUnknown
-from raftkv.client.sync import (
-    Endpoint,
+from raftkv.client.endpoint import Endpoint
+from raftkv.client.outcome import (
+    Compacted,
+    FutureRevision,
+    KeyNotFound,
+    LeaseLost,
+    LeaseNotFound,
+    NoAnswer,
+    NoSpace,
+    OutcomeUnknown,
     Refused,
-    SyncClient,
     Unreachable,
+    WatchCanceled,
     WrongAnswer,
 )
+from raftkv.client.sync import SyncClient
 
-__all__ = ["Endpoint", "OutcomeUnknown", "Refused", "SyncClient", "Unreachable", "WrongAnswer"]
+__all__ = [
+    "Compacted",
+    "Endpoint",
+    "FutureRevision",
+    "KeyNotFound",
+    "LeaseLost",
+    "LeaseNotFound",
+    "NoAnswer",
+    "NoSpace",
+    "OutcomeUnknown",
+    "Refused",
+    "SyncClient",
+    "Unreachable",
+    "WatchCanceled",
+    "WrongAnswer",
+]

@@ -1,68 +1,25 @@
 """A small synchronous client on the standard library, for the command line and for scripts.
 
-The rule of the file: a write that may have happened is never sent a second time. Only a connection
-that could not be made proves that nothing happened, so only then the next endpoint is tried.
+Each endpoint is asked at most once, and only while nothing can have happened; see ``raftkv.client.rules``.
 """
 
 import base64
 import http.client
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-from raftkv.client.outcome import OutcomeUnknown
+from raftkv.client.endpoint import Endpoint, Endpoints
+from raftkv.client.outcome import NoAnswer, Unreachable, WrongAnswer
+from raftkv.client.replies import MAX_REPLY, json_object, refusal
+from raftkv.client.rules import Call
 from raftkv.errors import RaftKvError
 
 T = TypeVar("T")
-_MAX_REPLY = 64 * 1024 * 1024
 _MAX_LINE = 1024 * 1024
-_UNKNOWN_TEXTS = ("request timed out", "context deadline exceeded", "server stopped", "leader changed")
-
-
-class Unreachable(RaftKvError):
-    """No connection could be made, so nothing was sent."""
-
-
-class WrongAnswer(RaftKvError):
-    """What answers at this address does not speak the API."""
-
-
-class Refused(RaftKvError):
-    """The server answered with an error: ``status`` (HTTP), ``code`` (gRPC) and its text."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-    @property
-    def may_have_happened(self) -> bool:
-        """Tell whether a write answered like this may still take effect."""
-        return any(text in str(self) for text in _UNKNOWN_TEXTS)
-
-
-class Endpoint(NamedTuple):
-    """One member's client address."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, url: str) -> "Endpoint":
-        """Read ``http://host:port``; raises ``ValueError`` with a text for people."""
-        parts = urlsplit(url if "//" in url else f"//{url}")
-        if parts.scheme not in ("", "http") or parts.hostname is None or parts.port is None:
-            raise ValueError(f"endpoint {url!r}: expected http://HOST:PORT")
-        return cls(parts.hostname, parts.port)
-
-    @property
-    def url(self) -> str:
-        """The address as a URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
 
 
 class SyncClient:
@@ -74,59 +31,53 @@ class SyncClient:
     def __init__(
         self, endpoints: Sequence[str], timeout: float = 10.0, patience: float | None = None
     ) -> None:
-        if not endpoints:
-            raise ValueError("at least one endpoint is needed")
-        self._endpoints = [Endpoint.parse(url) for url in endpoints]
+        self._endpoints = Endpoints(endpoints)
+        self._first = self._endpoints.all[0]
         self._timeout = timeout
         self._patience = patience or timeout
 
     def put(self, key: bytes, value: bytes) -> dict[str, Any]:
         """Write one key. ``OutcomeUnknown`` means that the write may or may not take effect."""
-        try:
-            return self._first_reachable("/v3/kv/put", {"key": _base64(key), "value": _base64(value)})
-        except Refused as refused:
-            if refused.may_have_happened:
-                raise OutcomeUnknown(f"{refused}; the write may have happened") from refused
-            raise
+        return self._write("/v3/kv/put", {"key": _base64(key), "value": _base64(value)})
 
     def get(self, key: bytes, *, serializable: bool = False) -> bytes | None:
         """Read one key; None when it is not there. A serializable read may be stale."""
         body = {"key": _base64(key), "serializable": serializable}
-        kvs = self._first_reachable("/v3/kv/range", body).get("kvs", [])
+        kvs = self._read("/v3/kv/range", body).get("kvs", [])
         return base64.b64decode(kvs[0].get("value", "")) if kvs else None
 
     def status(self) -> dict[str, Any]:
         """Return the state of the first endpoint itself, as etcd's StatusResponse in JSON."""
-        return self._post(self._endpoints[0], "/v3/maintenance/status", {})
+        return self._post(self._first, "/v3/maintenance/status", {})
 
     def health(self) -> tuple[bool, str]:
         """Ask the first endpoint whether it can serve; the text is the reason when it can't."""
-        status, body = self._request(self._endpoints[0], "GET", "/health", None)
-        answer = _json_object(self._endpoints[0], status, body)
+        status, body = self._request(self._first, "GET", "/health", None)
+        answer = json_object(self._first, status, body)
         return answer.get("health") == "true", str(answer.get("reason", ""))
 
     def get_json(self, path: str) -> dict[str, Any]:
         """GET a JSON object from the first endpoint."""
-        status, body = self._request(self._endpoints[0], "GET", path, None)
-        return _json_object(self._endpoints[0], status, body)
+        status, body = self._request(self._first, "GET", path, None)
+        return json_object(self._first, status, body)
 
     def post_json(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST to the first endpoint; raises ``Refused`` for an error of the API."""
-        return self._post(self._endpoints[0], path, body)
+        return self._post(self._first, path, body)
 
     def compact(self, revision: int, *, physical: bool = False) -> dict[str, Any]:
         """Let history before ``revision`` go; ``physical`` waits until it is gone on that member."""
-        return self._first_reachable("/v3/kv/compaction", {"revision": revision, "physical": physical})
+        return self._write("/v3/kv/compaction", {"revision": revision, "physical": physical})
 
     def alarms(self) -> list[tuple[int, str]]:
         """Return (member, alarm) of every alarm that is raised."""
-        answer = self._first_reachable("/v3/maintenance/alarm", {})
+        answer = self._read("/v3/maintenance/alarm", {})
         return [(int(a.get("memberID", 0)), str(a.get("alarm", "NONE"))) for a in answer.get("alarms", [])]
 
     def disarm(self, member: int, alarm: str) -> None:
         """Clear one alarm; nothing happens when it is not raised."""
         body = {"action": "DEACTIVATE", "memberID": str(member), "alarm": alarm}
-        self._first_reachable("/v3/maintenance/alarm", body)
+        self._write("/v3/maintenance/alarm", body)
 
     def backup(self, write: Callable[[bytes], object]) -> int:
         """Hand a backup of the first endpoint that can be reached to ``write``, piece by piece.
@@ -134,15 +85,20 @@ class SyncClient:
         The last piece is the SHA-256 of those before; it was checked. Return the size of all pieces.
         Raises WrongAnswer when the stream ends early or was changed on its way.
         """
-        return self._of_first_reachable(lambda endpoint: self._backup(endpoint, write))
+        call = self._call(repeatable=True)
+        while True:
+            try:
+                return self._backup(call.endpoint, write)
+            except Unreachable as error:  # any other one may come when pieces were handed over
+                call.after(error, 0.0)
 
     def _backup(self, endpoint: Endpoint, write: Callable[[bytes], object]) -> int:
         hashed, held, size = sha256(), b"", 0
         with self._asked(endpoint, "POST", "/v3/maintenance/snapshot", b"{}") as reply:
             while line := _read(endpoint, lambda: reply.readline(_MAX_LINE)):
-                answer = _json_object(endpoint, reply.status, line)
+                answer = json_object(endpoint, reply.status, line)
                 if reply.status != http.client.OK or "error" in answer:
-                    raise _refusal(reply.status, answer)
+                    raise refusal(reply.status, answer)
                 hashed.update(held)
                 write(held)
                 held = _blob(endpoint, answer)
@@ -152,30 +108,35 @@ class SyncClient:
         write(held)
         return size
 
-    def _first_reachable(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._of_first_reachable(lambda endpoint: self._post(endpoint, path, body))
+    def _read(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._answer(self._call(repeatable=True), path, body)
 
-    def _of_first_reachable(self, ask: Callable[[Endpoint], T]) -> T:
-        unreachable: list[str] = []
-        for endpoint in self._endpoints:
+    def _write(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._answer(self._call(repeatable=False), path, body)
+
+    def _call(self, *, repeatable: bool) -> Call:
+        """Each endpoint once, without a wait between them: so no clock is needed."""
+        return Call(self._endpoints, math.inf, repeatable=repeatable, rounds=1)
+
+    def _answer(self, call: Call, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        while True:
             try:
-                return ask(endpoint)
-            except Unreachable as error:
-                unreachable.append(str(error))
-        raise Unreachable("; ".join(unreachable))
+                return self._post(call.endpoint, path, body)
+            except RaftKvError as error:
+                call.after(error, 0.0)
 
     def _post(self, endpoint: Endpoint, path: str, body: dict[str, Any]) -> dict[str, Any]:
         status, raw = self._request(endpoint, "POST", path, json.dumps(body).encode())
-        answer = _json_object(endpoint, status, raw)
+        answer = json_object(endpoint, status, raw)
         if status != http.client.OK:
-            raise _refusal(status, answer)
+            raise refusal(status, answer)
         return answer
 
     def _request(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         with self._asked(endpoint, method, path, body) as reply:
-            raw = _read(endpoint, lambda: reply.read(_MAX_REPLY + 1))
-        if len(raw) > _MAX_REPLY:
-            raise WrongAnswer(f"{endpoint.url}: the reply is larger than {_MAX_REPLY} bytes")
+            raw = _read(endpoint, lambda: reply.read(MAX_REPLY + 1))
+        if len(raw) > MAX_REPLY:
+            raise WrongAnswer(f"{endpoint.url}: the reply is larger than {MAX_REPLY} bytes")
         return reply.status, raw
 
     @contextmanager
@@ -205,7 +166,7 @@ def _read(endpoint: Endpoint, read: Callable[[], T]) -> T:
         return read()
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
-        raise OutcomeUnknown(f"{endpoint.url}: no answer ({reason})") from error
+        raise NoAnswer(f"{endpoint.url}: no answer ({reason})") from error
 
 
 def _blob(endpoint: Endpoint, answer: dict[str, Any]) -> bytes:
@@ -215,23 +176,5 @@ def _blob(endpoint: Endpoint, answer: dict[str, Any]) -> bytes:
         raise WrongAnswer(f"{endpoint.url}: what came is no backup") from None
 
 
-def _refusal(status: int, answer: dict[str, Any]) -> Refused:
-    """Return the error of a refused call; that of a stream is one level further down."""
-    if isinstance(answer.get("error"), dict):
-        answer = answer["error"]
-        return Refused(status, int(answer.get("grpc_code", 2)), str(answer.get("message", answer)))
-    return Refused(status, int(answer.get("code", 2)), str(answer.get("message", answer)))
-
-
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
-
-
-def _json_object(endpoint: Endpoint, status: int, raw: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(raw)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise WrongAnswer(f"{endpoint.url}: HTTP {status} and no JSON object; is this a member of a cluster?")
-    return answer

@@ -16,7 +16,7 @@ import pytest
 from raftkv.cli.exits import Exit
 from raftkv.cli.main import main
 from raftkv.cli.output import size
-from raftkv.client import OutcomeUnknown, Refused, SyncClient, WrongAnswer
+from raftkv.client import NoAnswer, Refused, SyncClient, WrongAnswer
 from raftkv.local.processes import wait_until
 from tests.cli.command import SECONDS, Command, environment
 from tests.cli.test_client import Member, closed_url
@@ -89,7 +89,7 @@ def test_a_backup_that_fails_says_why(members: Any, status: int, body: bytes) ->
 
 
 def test_a_member_that_hangs_up_leaves_no_backup(members: Any) -> None:
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(NoAnswer):
         SyncClient([members(200, None).url]).backup(lambda piece: None)
 
 
