@@ -64,6 +64,13 @@ def result_of(endpoint: Endpoint, line: bytes, cls: type[M]) -> M:
     raise WrongAnswer(f"{endpoint.url}: a line of a stream without a result", OK)
 
 
+def only_result(endpoint: Endpoint, status: int, raw: bytes, cls: type[M]) -> M:
+    """Read a stream of one message that came as a whole. Raises Refused and WrongAnswer."""
+    if status != OK:
+        raise refusal(status, json_object(endpoint, status, raw))
+    return result_of(endpoint, raw.partition(b"\n")[0], cls)
+
+
 class Lines:
     """Bytes as they come, cut into lines. A line that is not whole yet is kept back."""
 
@@ -87,7 +94,7 @@ class Lines:
 
     def end(self) -> Iterator[bytes]:
         """Yield what stands behind the last line's end, if it is one whole object: etcd's errors are."""
-        rest = b"".join(self._parts)
+        rest, self._parts = b"".join(self._parts), []
         try:
             json.loads(rest)
         except (ValueError, RecursionError):

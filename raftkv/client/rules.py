@@ -91,6 +91,11 @@ def is_passing(failure: RaftKvError) -> bool:
     return False
 
 
+def backoff(failures: int) -> float:
+    """Return the seconds to wait after so many waits that did not help."""
+    return min(FIRST_WAIT * 2.0 ** min(failures, 10), LONGEST_WAIT)
+
+
 class Call:
     """One request on its way to an answer: which endpoint is asked, for how long, and what then.
 
@@ -112,6 +117,11 @@ class Call:
     def endpoint(self) -> Endpoint:
         """Who is to be asked now."""
         return self._endpoints.all[self._place]
+
+    def begin_anew(self, deadline: float) -> None:
+        """Forget the failures: the endpoint has answered, and more is wanted of it."""
+        self._failures.clear()
+        self._deadline = deadline
 
     def patience(self, now: float) -> float:
         """Return how many seconds this attempt may take.
@@ -142,7 +152,7 @@ class Call:
     def _wait(self) -> float:
         """Nothing while there are endpoints that were not asked in this round."""
         rounds, rest = divmod(len(self._failures), len(self._endpoints.all))
-        return 0.0 if rest else min(FIRST_WAIT * 2.0 ** min(rounds - 1, 10), LONGEST_WAIT)
+        return 0.0 if rest else backoff(rounds - 1)
 
     def _is_last_round(self) -> bool:
         return self._rounds is not None and len(self._failures) >= self._rounds * len(self._endpoints.all)

@@ -1,0 +1,86 @@
+"""What is held for as long as a lease lives: a lock, or the lead of an election.
+
+An attempt in doubt (the member that waited on the client's behalf is gone, say) is not repeated with the
+same lease: when that member notices, it deletes the key that the lease has, and a second attempt may by then
+count on that key. So the lease is ended, whereupon the first attempt can do nothing any more, and the next
+attempt has a lease of its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from raftkv.client import compare
+from raftkv.client.lease import Lease, Leases
+from raftkv.client.outcome import LeaseLost, LeaseNotFound, OutcomeUnknown
+from raftkv.client.rules import backoff, is_passing
+from raftkv.errors import RaftKvError
+from raftkv.schema.kv import Compare
+
+
+class Held:
+    """Something that is held: it stands as ``key`` in the store, which goes when ``lease`` ends."""
+
+    def __init__(self, lease: Lease, key: bytes) -> None:
+        self.lease = lease
+        self.key = key
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set as soon as the lease may have ended, so that others may hold it now."""
+        return self.lease.lost
+
+    def is_held(self) -> Compare:
+        """Return a guard for a txn: its writes take effect only while this is still held."""
+        return compare.exists(self.key)
+
+    async def release(self) -> None:
+        """Give it up, at once if a member can be told, else when the lease runs out."""
+        await self.lease.release()
+
+
+H = TypeVar("H", bound=Held)
+
+
+class Holding(Generic[H]):
+    """Something to be held inside ``async with``; to enter takes as long as others hold it.
+
+    ``ask`` asks for it once, with a lease. Limit the wait with ``asyncio.timeout``.
+    """
+
+    def __init__(self, leases: Leases, ttl: int, ask: Callable[[Lease], Awaitable[H]]) -> None:
+        self._leases = leases
+        self._ttl = ttl
+        self._ask = ask
+        self._held: H | None = None
+
+    async def __aenter__(self) -> H:
+        failures = 0
+        while self._held is None:
+            lease = await self._leases.grant(self._ttl)
+            try:
+                self._held = await self._ask(lease)
+            except (LeaseLost, LeaseNotFound, OutcomeUnknown) as error:
+                await lease.release()
+                if not _is_worth_another_lease(error):
+                    raise
+                await asyncio.sleep(backoff(failures))
+                failures += 1
+            except BaseException:
+                await lease.release()
+                raise
+        return self._held
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._held is not None
+        held, self._held = self._held, None
+        await held.release()
+
+
+def _is_worth_another_lease(error: RaftKvError) -> bool:
+    if not isinstance(error, OutcomeUnknown):
+        return True
+    return isinstance(error.__cause__, RaftKvError) and is_passing(error.__cause__)

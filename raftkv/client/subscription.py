@@ -1,0 +1,126 @@
+"""Streams that outlive a connection: opened anew at another member, from where the last one ended."""
+
+import asyncio
+import math
+from collections import deque
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from raftkv.client.http import Http, Stream
+from raftkv.client.rules import Call
+from raftkv.errors import RaftKvError
+
+M_contra = TypeVar("M_contra", contravariant=True)
+M = TypeVar("M")
+T = TypeVar("T")
+
+START_SECONDS = 10.0
+"""How long a member may take to say that a stream has begun."""
+
+SILENCE_SECONDS = 60.0
+"""A stream that was silent for so long is opened anew: a machine that is gone says nothing either."""
+
+
+class Source(Protocol[M_contra, T]):
+    """What is wanted of the stream, and how far it has come: the part without input or output."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the current stream has begun, so that silence means that nothing happens."""
+
+    def request(self) -> Any:
+        """Begin a stream; return the request that goes on where the last one ended."""
+
+    def take(self, reply: M_contra) -> list[T]:
+        """Return what a reply brings. Raises an error of ``outcome`` when the stream is over."""
+
+
+class Subscription(Generic[M, T]):
+    """An asynchronous iterator over what a stream brings, for one task.
+
+    Inside ``async with`` it has begun when the block does, and its connection is closed with it. Without,
+    it begins with the first item and ends with ``close``, with the client, or when nobody refers to it.
+
+    A lost connection, a member that stops or is cut off: it goes on at the next member, for as long as it
+    takes; only its very first connection has to come about within the client's timeout. What lasts is raised.
+    """
+
+    def __init__(self, http: Http, path: str, reply: type[M], source: Source[M, T]) -> None:
+        self._http = http
+        self._path = path
+        self._reply = reply
+        self._source = source
+        self._stream: Stream[M] | None = None
+        self._items: deque[T] = deque()
+        self._call: Call | None = None
+        self._has_begun = False
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        while not self._has_begun:
+            await self._advance()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._drop()  # a loop was left with break; aiohttp would warn of a connection left open
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._closed or self._http.closed:
+                raise StopAsyncIteration
+            await self._advance()
+        return self._items.popleft()
+
+    def close(self) -> None:
+        """End the stream. What it has already brought can still be taken."""
+        self._closed = True
+        self._drop()
+
+    async def _prepare(self) -> None:
+        """Do what has to be done before the first stream."""
+
+    async def _advance(self) -> None:
+        """Take one reply, or one step on the way to a stream that gives one. Raises what lasts."""
+        clock = asyncio.get_running_loop().time
+        if self._call is None:
+            await self._prepare()
+            deadline = math.inf if self._has_begun else clock() + self._http.timeout
+            self._call = Call(self._http.endpoints, deadline, repeatable=True)
+        try:
+            self._items.extend(await self._receive(self._call))
+        except RaftKvError as error:
+            self._drop()
+            if not self._closed and not self._http.closed:
+                await asyncio.sleep(self._wait(self._call, error, clock()))
+        else:
+            if self._source.started:
+                self._has_begun = True
+                self._call.begin_anew(math.inf)
+
+    async def _receive(self, call: Call) -> list[T]:
+        if self._stream is None:
+            request = self._source.request()
+            self._stream = await self._http.stream(
+                call.endpoint, self._path, request, self._reply, self._patience()
+            )
+        return self._source.take(await self._stream.next(self._patience()))
+
+    def _patience(self) -> float:
+        return SILENCE_SECONDS if self._source.started else START_SECONDS
+
+    def _wait(self, call: Call, error: RaftKvError, now: float) -> float:
+        try:
+            return call.after(error, now)
+        except RaftKvError:
+            self._closed = True
+            raise
+
+    def _drop(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
