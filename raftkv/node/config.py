@@ -7,6 +7,7 @@ cluster's from those of its initial members, as in etcd, so that equal flags giv
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,7 +38,16 @@ NUMBERS = frozenset(
 LISTS = frozenset({"cors", "host_whitelist"})
 """Fields that hold texts with commas between."""
 
-SWITCHES = frozenset({"check_rules", "enable_raftkv_api", "lease_reads", "strict_reconfig_check"})
+SWITCHES = frozenset(
+    {
+        "check_rules",
+        "enable_raftkv_api",
+        "experimental_enable_lease_checkpoint",
+        "experimental_enable_lease_checkpoint_persist",
+        "lease_reads",
+        "strict_reconfig_check",
+    }
+)
 """Fields that are true or false."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -73,6 +83,8 @@ class Config:
     lease_reads: bool = False
     strict_reconfig_check: bool = True
     max_learners: int = 1
+    experimental_enable_lease_checkpoint: bool = False
+    experimental_enable_lease_checkpoint_persist: bool = False  # a checkpoint always outlasts restarts
     check_rules: bool = False
     record_core: str = ""
     log_level: str = "info"
@@ -88,6 +100,13 @@ class Config:
         self._check_cluster()
         self._check_times()
         policy_of(self.auto_compaction_mode, self.auto_compaction_retention)
+        if (
+            self.experimental_enable_lease_checkpoint_persist
+            and not self.experimental_enable_lease_checkpoint
+        ):
+            raise ConfigError(
+                "--experimental-enable-lease-checkpoint-persist needs --experimental-enable-lease-checkpoint"
+            )
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level {self.log_level!r}: use one of {', '.join(LOG_LEVELS)}")
         if self.log_format not in LOG_FORMATS:
@@ -141,6 +160,11 @@ class Config:
     def election_ticks(self) -> int:
         """The least election time-out in heartbeat intervals."""
         return self.election_timeout // self.heartbeat_interval
+
+    @property
+    def min_lease_ttl(self) -> int:
+        """The least seconds of a lease: one and a half election time-outs, rounded up, as etcd."""
+        return ceil(3 * self.election_ticks // 2 * self.heartbeat_interval / 1000)
 
     @property
     def request_timeout(self) -> float:

@@ -4,7 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from raftkv.errors import LeaderMoving, NodeStopped, NoLeader, NotLeader, RaftKvError
+from raftkv.errors import (
+    LeaderMoving,
+    NodeStopped,
+    NoLeader,
+    NotLeader,
+    PeerUnavailable,
+    RaftKvError,
+    RequestTimedOut,
+)
 from raftkv.node.questions import (
     Question,
     decode_answer,
@@ -59,19 +67,40 @@ class LeaderCalls:
         Raises NoLeader (none was there in time: certainly not done), PeerUnavailable (outcome unknown),
         PeerProtocolError, NodeStopped, and what the leader raises.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._timeout
+        until = asyncio.get_running_loop().time() + self._timeout
         while True:
-            leader = await self._find_leader(until)
             try:
-                if leader == self._member_id:
-                    return await self._answer(question)
-                seconds = until - loop.time()
-                return decode_answer(await self._transport.ask(leader, encode_question(question), seconds))
+                return await self._ask_once(question, until, self._timeout)
             except (NotLeader, LeaderMoving):
-                if loop.time() >= until:
-                    raise NoLeader("whoever was asked did not lead") from None
-                await asyncio.sleep(self._pause)
+                await self._pause_before(until, NoLeader("whoever was asked did not lead"))
+
+    async def ask_again(self, question: Question, patience: float) -> Any:
+        """Return the leader's answer to a question that may be repeated, which is asked until there is one.
+
+        Another member is asked after ``patience`` seconds if that leads by then. Raises NoLeader,
+        RequestTimedOut, PeerProtocolError, NodeStopped, and what the leader raises.
+        """
+        until = asyncio.get_running_loop().time() + self._timeout
+        while True:
+            try:
+                return await self._ask_once(question, until, patience)
+            except (NotLeader, LeaderMoving):
+                await self._pause_before(until, NoLeader("whoever was asked did not lead"))
+            except (PeerUnavailable, RequestTimedOut):
+                await self._pause_before(until, RequestTimedOut("the leader did not answer"))
+
+    async def _ask_once(self, question: Question, until: float, patience: float) -> Any:
+        leader = await self._find_leader(until)
+        if leader == self._member_id:
+            return await self._answer(question)
+        seconds = min(patience, until - asyncio.get_running_loop().time())
+        return decode_answer(await self._transport.ask(leader, encode_question(question), seconds))
+
+    async def _pause_before(self, until: float, error: RaftKvError) -> None:
+        """Wait a little before the next attempt; raise ``error`` when there is no time for one."""
+        if asyncio.get_running_loop().time() >= until:
+            raise error
+        await asyncio.sleep(self._pause)
 
     async def serve(self, data: bytes) -> bytes:
         """Answer a question of another node; a refusal is an answer too."""

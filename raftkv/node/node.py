@@ -38,9 +38,11 @@ from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.changes import Changes
 from raftkv.node.config import Config
+from raftkv.node.expiry import Expiry, OwnCommand
 from raftkv.node.installer import Arrived, Installer, needs_file
 from raftkv.node.leader_calls import LeaderCalls
-from raftkv.node.questions import ChangeMembers, Question
+from raftkv.node.lease_ids import lease_id_of
+from raftkv.node.questions import ChangeMembers, KeepAlive, Question, TimeToLive
 from raftkv.node.quota import Quota
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
@@ -147,6 +149,7 @@ class Node:
         )
         self._leader_calls = self._make_leader_calls()
         self._changes = self._make_changes()
+        self._expiry = self._make_expiry()
         self._addresses = AddressBook(self.machine.membership.members())
         self._addresses.learn_from(restored.entries)
         self._peers: Mapping[int, Sequence[str]] = {}
@@ -207,6 +210,18 @@ class Node:
             self._answer,
             timeout=self.config.request_timeout,
             pause=self.config.heartbeat_interval / 1000,
+        )
+
+    def _make_expiry(self) -> Expiry:
+        return Expiry(
+            self.config,
+            self._loop,
+            self.machine,
+            self.steps,
+            leads_in=self._leads_in,
+            confirmed=self.read_barrier,
+            propose=self._propose_own,
+            propose_and_wait=self._propose_own_and_wait,
         )
 
     def _make_installer(self) -> Installer:
@@ -316,6 +331,31 @@ class Node:
         """Return the leader's answer to a question, wherever it is; raises what ``LeaderCalls.ask`` does."""
         return await self._leader_calls.ask(question)
 
+    async def ask_leader_again(self, question: Question) -> Any:
+        """Return the leader's answer to a question that may be repeated: see ``LeaderCalls.ask_again``.
+
+        When no leader is known at the end, that is what is raised.
+        """
+        try:
+            return await self._leader_calls.ask_again(
+                question, LOST_AFTER * self.config.election_timeout / 1000
+            )
+        except RequestTimedOut:
+            if self.has_leader:
+                raise
+            raise NoLeader("no leader is known") from None
+
+    def new_lease_id(self) -> int:
+        """Return an id for a new lease, above 0 and not in use."""
+        while True:
+            lease = lease_id_of(self._waiters.next_id())
+            if lease not in self.machine.leases:
+                return lease
+
+    async def leases_in_order(self) -> list[int]:
+        """Return the ids of all leases, on the leader by the time at which they are over."""
+        return await self._expiry.in_order()
+
     async def _answer(self, question: Question) -> Any:
         """Answer a question as the leader.
 
@@ -336,6 +376,10 @@ class Node:
                     self._changes.check(told)
                 self._core.propose_change(Change(change, member), context)
                 self._wake.set()
+            case KeepAlive(lease):
+                return await self._expiry.keep_alive(lease)
+            case TimeToLive(lease):
+                return await self._expiry.time_to_live(lease)
         return None
 
     def members(self) -> list[MemberInfo]:
@@ -413,6 +457,7 @@ class Node:
                 tasks.create_task(self._installer.run(), name="installer")
                 tasks.create_task(self._publish(), name="publisher")
                 tasks.create_task(self._watch_quota(), name="quota")
+                tasks.create_task(self._expiry.run(), name="expiry")
                 tasks.create_task(self._compact_automatically(), name="auto-compaction")
         finally:
             self.stop()
@@ -425,6 +470,7 @@ class Node:
         self._waiters.stop()
         self._barrier.stop()
         self._leader_calls.stop()
+        self._expiry.stop()
         self._snapshotter.stop()
 
     async def hand_over(self, seconds: float) -> None:
@@ -587,6 +633,7 @@ class Node:
         """Tell those who wait that all up to ``index`` is applied."""
         self._core.applied(index)
         self._barrier.release(index)
+        self._expiry.applied()
         if self.machine.store.compacted_physically() < self.machine.store.compact_revision:
             self._compacting.set()
         if index >= self._recovered_index:
@@ -665,6 +712,40 @@ class Node:
             waiter.proposed = False  # proposed when there is a leader, by _notice_leader or the clock
         self._wake.set()
 
+    def _leads_in(self) -> int:
+        """Return the term that this member leads in. Raises NotLeader."""
+        status = self._core.status()
+        if status.role is not Role.LEADER:
+            raise NotLeader(status.leader)
+        return status.term
+
+    def _propose_own(self, request: OwnCommand) -> None:
+        """Append a leader's own command to this node's log; it is never forwarded, and nobody waits for it.
+
+        Raises NotLeader, LeaderMoving, TooManyRequests, NoSpace: certainly not appended.
+        """
+        self._append_own(encode_command(self._waiters.next_id(), request), request.term)
+
+    async def _propose_own_and_wait(self, request: OwnCommand) -> Any:
+        """Do so, and return the state machine's response. Raises RequestTimedOut too: outcome unknown."""
+        request_id = self._waiters.next_id()
+        waiter = self._waiters.open(request_id, b"")  # never proposed again: another term makes it void
+        try:
+            self._append_own(encode_command(request_id, request), request.term)
+            waiter.proposed = True
+            return await waiter.future
+        finally:
+            self._waiters.close(waiter)
+            del waiter  # see ``propose``
+
+    def _append_own(self, data: bytes, term: int) -> None:
+        if self._leads_in() != term:
+            raise NotLeader(NO_NODE)
+        if not self.wal.has_room:
+            raise NoSpace("no room for more log on this member's disk; nothing was written")
+        self._core.propose(data)
+        self._wake.set()
+
     def _leadership(self) -> tuple[int, int]:
         status = self._core.status()
         return status.leader, status.term
@@ -680,6 +761,10 @@ class Node:
         self._led_by = led_by
         self._leadership_changed.set()
         self._leader_calls.leader_changed()
+        if led_by[0] == self.member_id:
+            self._expiry.lead(led_by[1])
+        else:
+            self._expiry.follow()
         if led_by[0] == NO_NODE:
             return
         self._propose_all_again()

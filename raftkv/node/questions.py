@@ -21,9 +21,24 @@ class ChangeMembers(NamedTuple):
     context: bytes
 
 
-Question: TypeAlias = ChangeMembers
+class KeepAlive(NamedTuple):
+    """Let a lease begin anew. Value: its seconds, 0 = there is no such lease. May be repeated."""
 
-_KINDS: dict[int, type[Question]] = {1: ChangeMembers}
+    lease: int
+
+
+class TimeToLive(NamedTuple):
+    """How long does a lease last? Value: [seconds left, seconds granted], -1 left = there is no such lease.
+
+    May be repeated.
+    """
+
+    lease: int
+
+
+Question: TypeAlias = ChangeMembers | KeepAlive | TimeToLive
+
+_KINDS: dict[int, type[Question]] = {1: ChangeMembers, 2: KeepAlive, 3: TimeToLive}
 """The numbers are spoken between versions and never change their meaning."""
 
 _NUMBERS = {cls: number for number, cls in _KINDS.items()}
@@ -54,8 +69,10 @@ _REFUSALS: dict[str, type[RaftKvError]] = {
 
 def encode_question(question: Question) -> bytes:
     """Return the bytes of a question."""
-    change, member, context = question
-    packed: bytes = msgpack.packb([_NUMBERS[type(question)], change.value, member, context])
+    fields: list[Any] = list(question)
+    if isinstance(question, ChangeMembers):
+        fields[0] = question.change.value
+    packed: bytes = msgpack.packb([_NUMBERS[type(question)], *fields])
     return packed
 
 
@@ -66,6 +83,10 @@ def decode_question(data: bytes) -> Question:
             raise errors.NotCapable(f"question {number} is not known to this version")
         case [1, str(change), int(member), bytes(context)] if change in _CHANGES:
             return ChangeMembers(ChangeKind(change), member, context)
+        case [2, int(lease)]:
+            return KeepAlive(lease)
+        case [3, int(lease)]:
+            return TimeToLive(lease)
     raise PeerProtocolError(f"not a question: {data[:40]!r}")
 
 

@@ -57,6 +57,10 @@ def test_several_urls_of_a_name_are_joined() -> None:
         ({"max_request_bytes": "-1"}, "--max-request-bytes -1"),
         ({"max_request_bytes": "100000000"}, "--max-request-bytes 100000000: at most"),
         ({"name": "n\udc80"}, "--name 'n\\udc80'"),
+        (
+            {"experimental_enable_lease_checkpoint_persist": "true"},
+            "needs --experimental-enable-lease-checkpoint",
+        ),
         ({"no_such": "1"}, "--no-such"),
     ],
 )
@@ -64,6 +68,16 @@ def test_what_can_not_work_is_refused_by_flag(given: dict[str, str], flag: str) 
     with pytest.raises(ConfigError) as refused:
         config(**given)
     assert flag in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "election", "seconds"), [(100, 1000, 2), (10, 100, 1), (100, 2000, 3), (500, 5000, 8)]
+)
+def test_a_lease_has_one_and_a_half_election_time_outs_at_least(
+    heartbeat: int, election: int, seconds: int
+) -> None:
+    made = config(heartbeat_interval=str(heartbeat), election_timeout=str(election))
+    assert made.min_lease_ttl == seconds
 
 
 def test_ids_are_etcds() -> None:

@@ -15,7 +15,9 @@ from raftkv.mvcc.membership import ChangeOf, MemberChange, encode_change
 from raftkv.node.leader_calls import LeaderCalls
 from raftkv.node.questions import (
     ChangeMembers,
+    KeepAlive,
     Question,
+    TimeToLive,
     decode_answer,
     decode_question,
     encode_answer,
@@ -29,12 +31,24 @@ from tests.node.test_members import ready_leader
 QUESTION = ChangeMembers(ChangeKind.ADD_LEARNER, 2**64 - 1, b"\x00\xff")
 
 
-def test_a_question_is_what_was_asked() -> None:
-    assert decode_question(encode_question(QUESTION)) == QUESTION
+@pytest.mark.parametrize("question", [QUESTION, KeepAlive(-(2**63)), TimeToLive(2**63 - 1)])
+def test_a_question_is_what_was_asked(question: Question) -> None:
+    decoded = decode_question(encode_question(question))
+    assert (type(decoded), decoded) == (type(question), question)
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xc1", msgpack.packb(7), msgpack.packb([]), msgpack.packb([1, "grow", 2, b""])]
+    "data",
+    [
+        b"",
+        b"\xc1",
+        msgpack.packb(7),
+        msgpack.packb([]),
+        msgpack.packb([1, "grow", 2, b""]),
+        msgpack.packb([2]),
+        msgpack.packb([2, "7"]),
+        msgpack.packb([3, 7, 7]),
+    ],
 )
 def test_what_is_no_question_is_refused(data: bytes) -> None:
     with pytest.raises(errors.PeerProtocolError):
@@ -128,6 +142,34 @@ async def test_a_question_that_may_have_been_heard_is_not_repeated() -> None:
     with pytest.raises(PeerUnavailable):
         await calls(line, lambda: 2).ask(QUESTION)
     assert line.asked == [2]
+
+
+async def test_a_question_that_may_be_repeated_is_asked_until_it_is_answered() -> None:
+    leaders = iter([2, 3, 2, 3])
+    line = Line(
+        PeerUnavailable("gone"),
+        encode_refusal(NotLeader(2)),
+        encode_refusal(NodeStopped("stopping")),
+        encode_answer("done"),
+    )
+    assert await calls(line, lambda: next(leaders)).ask_again(KeepAlive(7), 1.0) == "done"
+    assert line.asked == [2, 3, 2, 3]
+
+
+async def test_a_question_is_not_repeated_for_ever() -> None:
+    for answer, raised in (
+        (PeerUnavailable("gone"), errors.RequestTimedOut),
+        (encode_refusal(NotLeader(2)), NoLeader),
+    ):
+        never = Line(*[answer] * 10_000)
+        with pytest.raises(raised):
+            await calls(never, lambda: 2, timeout=0.01).ask_again(KeepAlive(7), 1.0)
+
+
+async def test_a_refusal_ends_a_question_that_may_be_repeated() -> None:
+    line = Line(encode_refusal(errors.TooManyRequests("full")), encode_answer("done"))
+    with pytest.raises(errors.TooManyRequests):
+        await calls(line, lambda: 2).ask_again(KeepAlive(7), 1.0)
 
 
 async def test_a_leader_is_waited_for() -> None:
