@@ -4,7 +4,7 @@ Cost of the steps that are not sliced, because they are atomic when applied, at 
 the table in docs/decisions/002-key-index.md.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, ClassVar
 
 from raftkv import errors
@@ -17,6 +17,7 @@ from raftkv.mvcc.store_loading import StoreLoader
 from raftkv.mvcc.txn import TxnPlan
 from raftkv.mvcc.validate import check_range
 from raftkv.mvcc.version_table import VersionTable, visible_from
+from raftkv.mvcc.versions import MOD, Version
 from raftkv.schema.kv import (
     CompactionRequest,
     CompactionResponse,
@@ -160,6 +161,16 @@ class Store:
         """
         self.revision += amount
         self.compact(CompactionRequest(self.revision))
+
+    def pin(self, revision: int) -> Callable[[], None]:
+        """Keep changes from ``revision`` on, and what reads at it need, until the result is called, once."""
+        return self._compactor.pin(revision)
+
+    def previous(self, version: Version) -> Version | None:
+        """Return the version that a change replaced; None if there was none, or if it is compacted."""
+        if version[MOD] - 1 < self.compact_revision:
+            return None
+        return self.table.before(version)
 
     def compact_step(self, budget: int) -> bool:
         """Remove what compactions left behind, looking at ``budget`` changes; True = not done yet.

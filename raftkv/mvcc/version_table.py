@@ -1,6 +1,6 @@
 """All versions of all keys that the store holds, and how to find the one seen at a revision."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from raftkv.mvcc.versions import (
     VERSION_OVERHEAD,
     ChangeLog,
     Version,
+    position_of,
     revision_of,
 )
 
@@ -78,6 +79,23 @@ class VersionTable:
         """Return the newest version of ``key`` unless it does not exist now."""
         entry = self.entries.get(key)
         return None if entry is None else seen_at(entry, LATEST)
+
+    def history(self, key: bytes, start: tuple[int, int], limit: int) -> list[Version]:
+        """Return at most ``limit`` versions of ``key`` from ``start`` (revision, sub) on, oldest first.
+
+        They are all there if ``start`` is above the compact revision.
+        """
+        entry = self.entries.get(key)
+        if entry is None:
+            return []
+        versions = entry if isinstance(entry, list) else [entry]
+        place = bisect_left(versions, start, key=position_of)
+        return versions[place : place + limit]
+
+    def before(self, version: Version) -> Version | None:
+        """Return what ``version`` replaced: the version of its key that was read before it, if any."""
+        entry = self.entries.get(version[KEY])
+        return None if entry is None else seen_at(entry, version[MOD] - 1)
 
     def walk(self, start: bytes, end: bytes | None) -> Iterator[Entry]:
         """Yield the entries of [start, end) in key order; the table must not change meanwhile."""

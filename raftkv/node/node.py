@@ -4,7 +4,7 @@ The pump is the one place where the core's wishes become effects. Everything els
 transport puts messages into the inbox, clients put proposals into the core, the clock ticks, the writer
 reports what is durable; each then wakes the pump. Nothing here knows HTTP or files.
 
-A handful of tasks live as long as the node (pump, clock, writer, compaction, snapshotter, installer,
+A handful of tasks live as long as the node (pump, clock, writer, compaction, watch, snapshotter, installer,
 publisher); none is made for a message or an entry. When one of them fails, the node stops: an own bug or
 a broken disk must not go on answering.
 """
@@ -33,6 +33,7 @@ from raftkv.errors import (
 from raftkv.mvcc.commands import PublishMember, encode_command, is_command
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, decode_context, encode_change
+from raftkv.mvcc.watch import Watches
 from raftkv.node.addresses import AddressBook
 from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
@@ -136,6 +137,7 @@ class Node:
         self.member_id = identity.member_id
         self.cluster_id = identity.cluster_id
         self.machine = restored.machine
+        self.watches = Watches(restored.machine)
         self.wal = wal
         self.steps = Steps(loop.time, emit)
         self._emit = emit
@@ -159,6 +161,7 @@ class Node:
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
         self._compacting = asyncio.Event()
+        self._watching = asyncio.Event()
         self._discarded: list[MachineLoader] = []
         self._applied = restored.snapshot or Snapshot(0, 0, Configuration(()))
         self._arrived: Arrived | None = None
@@ -453,6 +456,7 @@ class Node:
                 tasks.create_task(self._writer.run(), name="writer")
                 tasks.create_task(self._clock(), name="clock")
                 tasks.create_task(self._compact(), name="compaction")
+                tasks.create_task(self._tell_watchers(), name="watch")
                 tasks.create_task(self._snapshotter.run(), name="snapshotter")
                 tasks.create_task(self._installer.run(), name="installer")
                 tasks.create_task(self._publish(), name="publisher")
@@ -636,6 +640,8 @@ class Node:
         self._expiry.applied()
         if self.machine.store.compacted_physically() < self.machine.store.compact_revision:
             self._compacting.set()
+        if self.watches.behind:
+            self._watching.set()
         if index >= self._recovered_index:
             self._recovered.set()
 
@@ -855,6 +861,17 @@ class Node:
         """Free what a loader holds, bit by bit: a million keys at once take half a second."""
         self._discarded.append(loader)
         self._compacting.set()
+
+    async def _tell_watchers(self) -> None:
+        """Tell watchers in slices of what was applied: applying never waits for them."""
+        while True:
+            await self._watching.wait()
+            self._watching.clear()
+            more = True
+            while more:
+                with self.steps.timed("watch"):
+                    more = self.watches.step()
+                await asyncio.sleep(0)
 
     async def _watch_quota(self) -> None:
         await self.recovered()
