@@ -51,6 +51,7 @@ FLAGS = (
     Flag("cors", "*", "origins (http://HOST:PORT, ...) whose pages may read answers; *: all"),
     Flag("host-whitelist", "*", "names (the Host header) under which clients may call; *: all"),
     Flag("enable-raftkv-api", "true", "false: no pages under /raftkv/v1/, which show data to all who ask"),
+    Flag("experimental-watch-progress-notify-interval", "10m", "time between two words of an idle watch"),
     Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
     Flag("check-rules", "false", "true: hold every step against the rules of Raft; slow, for finding bugs"),
     Flag("record-core", "(none)", "a new file for a record of every call of the core; for finding bugs"),

@@ -110,12 +110,17 @@ def policy_of(mode: str, retention: str) -> Policy | None:
     return Periodic(seconds) if seconds else None
 
 
+def duration_of(text: str) -> float | None:
+    """Return the seconds of a Go duration such as ``1h30m``, None for what is none."""
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+
+
 def _seconds(retention: str) -> float:
-    if retention.isascii() and retention.isdigit():
-        seconds = float(retention) * HOUR
-    elif _DURATION.fullmatch(retention):
-        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(retention))
-    else:
+    hours = retention.isascii() and retention.isdigit()
+    seconds = float(retention) * HOUR if hours else duration_of(retention)
+    if seconds is None:
         raise ConfigError(
             f"--auto-compaction-retention {retention!r}: use hours (12) or a duration such as 30m or 1h30m"
         )

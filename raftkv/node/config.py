@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raftkv.errors import ConfigError
-from raftkv.node.auto_compaction import policy_of
+from raftkv.node.auto_compaction import duration_of, policy_of
 
 MAX_ELECTION_TIMEOUT = 50_000
 """Milliseconds; etcd's limit."""
@@ -22,6 +22,8 @@ MAX_REQUEST_BYTES = 32 * 1024 * 1024
 
 DEFAULT_QUOTA_BYTES = 2 * 1024 * 1024 * 1024
 """What ``--quota-backend-bytes 0`` stands for."""
+
+SHORTEST_PROGRESS_INTERVAL = 0.1
 
 NUMBERS = frozenset(
     {
@@ -80,6 +82,7 @@ class Config:
     cors: tuple[str, ...] = ("*",)
     host_whitelist: tuple[str, ...] = ("*",)
     enable_raftkv_api: bool = True
+    experimental_watch_progress_notify_interval: str = "10m"
     lease_reads: bool = False
     strict_reconfig_check: bool = True
     max_learners: int = 1
@@ -107,6 +110,7 @@ class Config:
             raise ConfigError(
                 "--experimental-enable-lease-checkpoint-persist needs --experimental-enable-lease-checkpoint"
             )
+        self._check_progress_interval()
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level {self.log_level!r}: use one of {', '.join(LOG_LEVELS)}")
         if self.log_format not in LOG_FORMATS:
@@ -157,6 +161,12 @@ class Config:
         return self.quota_backend_bytes or DEFAULT_QUOTA_BYTES
 
     @property
+    def progress_interval(self) -> float:
+        """Seconds between two progress notifications of a watch; at least 0.1, as in etcd."""
+        seconds = duration_of(self.experimental_watch_progress_notify_interval)
+        return max(seconds or 0.0, SHORTEST_PROGRESS_INTERVAL)
+
+    @property
     def election_ticks(self) -> int:
         """The least election time-out in heartbeat intervals."""
         return self.election_timeout // self.heartbeat_interval
@@ -170,6 +180,13 @@ class Config:
     def request_timeout(self) -> float:
         """Seconds until a request is answered "timed out": 5 s and two election time-outs, as etcd."""
         return 5.0 + 2 * self.election_timeout / 1000
+
+    def _check_progress_interval(self) -> None:
+        interval = self.experimental_watch_progress_notify_interval
+        if not duration_of(interval):
+            raise ConfigError(
+                f"--experimental-watch-progress-notify-interval {interval!r}: use a duration such as 10m"
+            )
 
     def _check_urls(self) -> None:
         for flag, urls in (

@@ -43,6 +43,7 @@ from raftkv.node.expiry import Expiry, OwnCommand
 from raftkv.node.installer import Arrived, Installer, needs_file
 from raftkv.node.leader_calls import LeaderCalls
 from raftkv.node.lease_ids import lease_id_of
+from raftkv.node.open_streams import OpenStreams
 from raftkv.node.questions import ChangeMembers, KeepAlive, Question, TimeToLive
 from raftkv.node.quota import Quota
 from raftkv.node.restore import Restored
@@ -138,6 +139,7 @@ class Node:
         self.cluster_id = identity.cluster_id
         self.machine = restored.machine
         self.watches = Watches(restored.machine)
+        self.streams = OpenStreams(config.election_timeout / 1000)
         self.wal = wal
         self.steps = Steps(loop.time, emit)
         self._emit = emit
@@ -476,6 +478,7 @@ class Node:
         self._leader_calls.stop()
         self._expiry.stop()
         self._snapshotter.stop()
+        self.streams.stop()
 
     async def hand_over(self, seconds: float) -> None:
         """Before a stop: let the voter that is furthest lead (thesis §3.10), so that writes go on.
@@ -815,6 +818,7 @@ class Node:
             self._make_room_for_others()
             self._waiters.expire()
             self._barrier.tick()
+            self.streams.tick(self._loop.time(), has_leader=self.has_leader)
             if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
                 self._propose_late_ones_again()
             self._wake.set()

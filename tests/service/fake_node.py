@@ -9,8 +9,10 @@ from raftkv.errors import BadTransferee, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberChange, MemberInfo, check_change, encode_change, encode_members
+from raftkv.mvcc.watch import Watches
 from raftkv.node.config import Config
 from raftkv.node.node import CHANGES
+from raftkv.node.open_streams import OpenStreams
 from raftkv.node.quota import Quota
 from raftkv.node.snapshotter import Backup
 from raftkv.node.steps import Steps
@@ -44,6 +46,8 @@ class FakeNode:
         self.member_id = MEMBER
         self.cluster_id = CLUSTER
         self.machine = Machine()
+        self.watches = Watches(self.machine)
+        self.streams = OpenStreams(self.config.election_timeout / 1000)
         self.quota = Quota(self.config.quota_bytes, MEMBER, self.machine, self.propose)
         self.leader = MEMBER
         self.term = 2
@@ -113,6 +117,8 @@ class FakeNode:
         )
         if applied.error is not None:
             raise applied.error
+        while self.watches.step():
+            pass
         while self.compacts and self.machine.store.compact_step(1000):
             pass
         return applied.response
