@@ -17,6 +17,7 @@ from typing import Any
 
 from raftkv.errors import (
     BadTransferee,
+    ChangeRefused,
     LeaderMoving,
     MemberRemoved,
     NodeStopped,
@@ -376,7 +377,9 @@ class Node:
                     raise PeerProtocolError(f"a change of the members that contradicts itself: {told!r:.80}")
                 try:
                     self._changes.check(told)
-                except RequestError:  # then by the members as they are now, not as a deposed leader has them
+                except (RequestError, ChangeRefused):
+                    # then by the members as they are now, and not as a leader has them that was deposed, or
+                    # that has not applied everything yet
                     await self.read_barrier()
                     self._changes.check(told)
                 self._core.propose_change(Change(change, member), context)
