@@ -23,15 +23,15 @@ from random import SystemRandom
 from typing import Any, TextIO
 
 from raftkv import api
-from raftkv.errors import ConfigError, DataDirMismatch, RaftKvError
+from raftkv.errors import ConfigError, DataDirMismatch, MemberRemoved, RaftKvError
 from raftkv.listeners import Listeners
 from raftkv.mvcc.membership import MemberInfo, encode_members
-from raftkv.net.bootstrap import started_before
+from raftkv.net.bootstrap import find_place, started_before
 from raftkv.net.transport import PeerTransport
 from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
 from raftkv.node.node import Identity, Node
 from raftkv.node.restore import Restored, restore
-from raftkv.raft import Consensus, HardState, bootstrap_entry, make_core
+from raftkv.raft import Consensus, Entry, HardState, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.raft.record_file import RecordFile
 from raftkv.raft.recorded import CoreMaker, RecordedCore
@@ -214,6 +214,7 @@ async def build(config: Config, log: EventLog) -> Server:
             SystemRandom(),
             members=lambda: tuple(server.node.members()),
             version=lambda: {"etcdserver": ETCD_VERSION, "etcdcluster": CLUSTER_VERSION},
+            urls=lambda: peer_urls(server.node),
         )
         resources.push_async_callback(server.transport.close)
         identity = Identity(metadata.member_id, metadata.cluster_id, recovered.boot)
@@ -234,6 +235,12 @@ async def build(config: Config, log: EventLog) -> Server:
             raise ConfigError(f"--listen-peer-urls {urls}: {error.strerror or error}") from error
         server.resources = resources.pop_all()
     return server
+
+
+def peer_urls(node: Node) -> tuple[str, ...]:
+    """Return where the others reach a node: as its log has it, else as it was started."""
+    own = (member.peer_urls for member in node.members() if member.id == node.member_id)
+    return next(own, node.config.initial_advertise_peer_urls)
 
 
 async def open_snapshots(config: Config, resources: AsyncExitStack) -> SnapshotFolder:
@@ -299,29 +306,30 @@ async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tup
         return wal, recovered
     await check_no_remains(config, disk)
     if config.initial_cluster_state == "existing":
-        raise ConfigError(
-            "--initial-cluster-state existing: this version can't join a running cluster; "
-            "start all members with new"
-        )
-    ids = [member.id for member in wanted]
-    own = next(member.id for member in wanted if member.name == config.name)
-    others = {member.id: member.peer_urls for member in wanted if member.id != own}
+        place = await find_place(config)
+        metadata, hard_state = Metadata(*place, config.name), HardState()
+        entries: list[Entry] = []  # the leader has them
+    else:
+        metadata, hard_state, entries = await begin(config, wanted)
+    wal, recovered = await Wal.create(disk, folder, metadata, hard_state, entries)
+    resources.push_async_callback(wal.close)
+    return wal, recovered
+
+
+async def begin(config: Config, members: list[MemberInfo]) -> tuple[Metadata, HardState, list[Entry]]:
+    """Return what the log of one of the initial members starts with. Raises DataDirMismatch."""
+    ids = [member.id for member in members]
+    own = next(member.id for member in members if member.name == config.name)
+    others = {member.id: member.peer_urls for member in members if member.id != own}
     if await started_before(own, others):
         raise DataDirMismatch(
             f"member {config.name!r} ({own:x}) has been part of this cluster before, but "
             f"{config.data_folder} is empty: a member that forgot its votes and its log could lose "
-            f"acknowledged writes. Bring the folder back, or make a new cluster from the others' data"
+            f"acknowledged writes. Bring the folder back; or, from a member that runs, remove this one "
+            f"(raftkv member remove), add it again and start that with --initial-cluster-state existing"
         )
-    entry = bootstrap_entry(ids, encode_members([member._replace(name="") for member in wanted]))
-    wal, recovered = await Wal.create(
-        disk,
-        folder,
-        Metadata(cluster_id(ids), own, config.name),
-        HardState(term=1, commit=1),
-        [entry],
-    )
-    resources.push_async_callback(wal.close)
-    return wal, recovered
+    entry = bootstrap_entry(ids, encode_members([member._replace(name="") for member in members]))
+    return Metadata(cluster_id(ids), own, config.name), HardState(term=1, commit=1), [entry]
 
 
 async def check_no_remains(config: Config, disk: Disk) -> None:
@@ -363,19 +371,20 @@ def check_identity(config: Config, wanted: list[MemberInfo], found: Metadata) ->
 
 
 def run(config: Config) -> int:
-    """Run a member in this process until SIGTERM or SIGINT; return the exit code."""
+    """Run a member in this process until SIGTERM or SIGINT, or until it was removed; return the exit code."""
     log = EventLog(config, sys.stderr)
-    reasons = []
+    reason, failed = "it was told to", False
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             runner.run(_main(config, log))
+        except* MemberRemoved as group:
+            reason = str(next(_leaves(group)))  # as it should: nobody is to start it again
         except* (RaftKvError, OSError) as group:
-            reasons = [str(error) for error in _leaves(group)]
+            reason, failed = "; ".join(str(error) for error in _leaves(group)), True
         except* KeyboardInterrupt:
-            reasons = ["interrupted while it started"]
-    for reason in reasons or ["it was told to"]:
-        log.emit(Stopped(reason, bool(reasons)))
-    return 1 if reasons else 0
+            reason, failed = "interrupted while it started", True
+    log.emit(Stopped(reason, failed))
+    return 1 if failed else 0
 
 
 async def _main(config: Config, log: EventLog) -> None:

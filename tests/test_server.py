@@ -203,9 +203,11 @@ async def test_a_used_port_is_named_and_the_folder_is_given_up(
         await (await start(again)).stop()
 
 
-async def test_joining_a_running_cluster_is_refused_clearly(make_config: Callable[..., Config]) -> None:
-    with pytest.raises(ConfigError, match="can't join"):
-        await start(make_config(initial_cluster_state="existing"))
+async def test_joining_what_does_not_run_is_refused_clearly(make_config: Callable[..., Config]) -> None:
+    config = make_config(initial_cluster_state="existing")
+    with pytest.raises(ConfigError, match="asked were nobody: --initial-cluster names no other member"):
+        await start(config)
+    assert not (Path(config.data_folder) / "member" / "wal").exists()
 
 
 async def test_log_lines_name_the_member_and_the_event(make_config: Callable[..., Config]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from raftkv import __version__
+from raftkv.errors import ConfigError
+from raftkv.node.config import check_url
 
 STREAM_PATH: Final = "/raftkv/peer/stream/v1"
 PROTOCOL: Final = 1
@@ -19,8 +21,10 @@ SOURCE_HEADER: Final = "Raftkv-Source-Id"
 TARGET_HEADER: Final = "Raftkv-Target-Id"
 PROTOCOL_HEADER: Final = "Raftkv-Protocol"
 VERSION_HEADER: Final = "Raftkv-Version"
+URLS_HEADER: Final = "Raftkv-Peer-Urls"
 
 _MAX_ID: Final = 2**64 - 1
+_MAX_URLS_CHARS: Final = 2048
 
 
 class Refused(Exception):
@@ -34,13 +38,17 @@ class Refused(Exception):
 
 
 class Hello(NamedTuple):
-    """What one side says at the start of a stream; ``source`` says it, ``target`` is meant."""
+    """What one side says at the start of a stream; ``source`` says it, ``target`` is meant.
+
+    ``urls``: where ``source`` is reached, for a target that does not know it yet.
+    """
 
     cluster_id: int
     source: int
     target: int
     protocol: int = PROTOCOL
     version: str = __version__
+    urls: tuple[str, ...] = ()
 
     def headers(self) -> dict[str, str]:
         """Return the hello as HTTP headers."""
@@ -50,6 +58,7 @@ class Hello(NamedTuple):
             TARGET_HEADER: f"{self.target:x}",
             PROTOCOL_HEADER: str(self.protocol),
             VERSION_HEADER: self.version,
+            **({URLS_HEADER: ",".join(self.urls)} if self.urls else {}),
         }
 
 
@@ -61,6 +70,7 @@ def read_hello(headers: Mapping[str, str]) -> Hello:
         target=_number(headers, TARGET_HEADER, base=16),
         protocol=_number(headers, PROTOCOL_HEADER, base=10),
         version=printable(headers.get(VERSION_HEADER, "unknown")),
+        urls=_urls(headers.get(URLS_HEADER, "")),
     )
 
 
@@ -104,6 +114,17 @@ def _number(headers: Mapping[str, str], name: str, base: int) -> int:
     if not 0 < number <= _MAX_ID:
         raise Refused(400, f"header {name} is not a number that fits: {printable(text)}")
     return number
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    """Return the peer URLs in a header, none where one of them can't be used: they are a help only."""
+    urls = tuple(url for url in text[:_MAX_URLS_CHARS].split(",") if url)
+    try:
+        for url in urls:
+            check_url("peer-urls", url)
+    except ConfigError:
+        return ()
+    return urls
 
 
 def printable(text: str, limit: int = 40) -> str:

@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from raftkv.errors import PeerProtocolError
 from raftkv.mvcc.membership import MemberInfo
+from raftkv.net.bootstrap import ETCD_CLUSTER_HEADER
 from raftkv.net.frames import FrameReader
 from raftkv.net.handshake import STREAM_PATH, Hello, Refused, check_hello, read_hello
 from raftkv.net.listener import Listener
@@ -46,7 +47,8 @@ class PeerPort:
         self._snapshots = SnapshotServer(local)
         self._questions = QuestionServer(local)
         self._receiver: Receiver | None = None
-        self._arrived: Callable[[int], None] = lambda peer: None
+        self._arrived: Callable[[Hello], None] = lambda hello: None
+        self._left: Callable[[int], None] = lambda peer: None
         self._runner: web.ServerRunner | None = None
 
     async def listen(self, urls: Sequence[str]) -> list[str]:
@@ -61,10 +63,13 @@ class PeerPort:
             bound.append(f"{parts.scheme}://{parts.hostname}:{self._runner.addresses[-1][1]}")
         return bound
 
-    def start(self, receiver: Receiver, arrived: Callable[[int], None]) -> None:
-        """Take streams from now on; ``arrived`` is told the peer of each one taken."""
+    def start(
+        self, receiver: Receiver, arrived: Callable[[Hello], None], left: Callable[[int], None]
+    ) -> None:
+        """Take streams from now on; ``arrived`` is told of each one taken, ``left`` whose last one ended."""
         self._receiver = receiver
         self._arrived = arrived
+        self._left = left
 
     async def close(self) -> None:
         """End every stream and stop listening."""
@@ -86,7 +91,9 @@ class PeerPort:
             case "GET", "/version":
                 return _json_answer(dict(self._version()))
             case "GET", "/members":
-                return _json_answer([_member_fields(member) for member in self._members()])
+                answer = _json_answer([_member_fields(member) for member in self._members()])
+                answer.headers[ETCD_CLUSTER_HEADER] = f"{self._local.cluster_id:x}"
+                return answer
             case _, "/version" | "/members":
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "GET"})
             case _, path if path in (STREAM_PATH, ASK_PATH):
@@ -128,7 +135,7 @@ class PeerPort:
         if (older := self._streams.get(hello.source)) is not None:
             older.cancel()  # the peer has a new stream because it has given that one up
         self._streams[hello.source] = task
-        self._arrived(hello.source)
+        self._arrived(hello)
         try:
             await self._deliver_all(request, hello)
         except PeerProtocolError as error:
@@ -139,6 +146,7 @@ class PeerPort:
         finally:
             if self._streams.get(hello.source) is task:
                 del self._streams[hello.source]
+                self._left(hello.source)
         self._refusals.forget(hello.source)
         return ""
 

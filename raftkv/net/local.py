@@ -1,6 +1,7 @@
 """What every part of the transport needs to know of this member."""
 
 import random
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from raftkv.net.handshake import Hello
@@ -22,8 +23,12 @@ class Timing(NamedTuple):
 DEFAULT_TIMING: Final = Timing()
 
 
+def _nowhere() -> Sequence[str]:
+    return ()
+
+
 class Local(NamedTuple):
-    """This member as the transport sees it."""
+    """This member as the transport sees it; ``urls`` tells its peer URLs."""
 
     member_id: int
     cluster_id: int
@@ -31,10 +36,11 @@ class Local(NamedTuple):
     rng: random.Random
     timing: Timing = DEFAULT_TIMING
     queue_bytes: int = DEFAULT_LIMIT_BYTES
+    urls: Callable[[], Sequence[str]] = _nowhere
 
-    def hello(self, target: int) -> Hello:
+    def hello(self, target: int, urls: Sequence[str] = ()) -> Hello:
         """Return what this member says to ``target``."""
-        return Hello(self.cluster_id, self.member_id, target)
+        return Hello(self.cluster_id, self.member_id, target, urls=tuple(urls))
 
 
 class Refusals:

@@ -6,8 +6,8 @@ while none is up they are dropped, for Raft sends again what still matters.
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import aiohttp
 
@@ -24,18 +24,28 @@ MAX_REASON_BYTES: Final = 1024
 _TCP_USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
 
 
+class Way(NamedTuple):
+    """How to reach a member: its ``urls``, and whether only because it sends to this one, as a guest."""
+
+    urls: tuple[str, ...]
+    is_guest: bool = False
+
+
 class Outgoing:
-    """The sending side towards one peer."""
+    """The sending side towards one peer.
+
+    A guest is not told this member's own URLs: it would be reached for its answers, and for theirs, for ever.
+    """
 
     def __init__(
         self,
         local: Local,
         peer: int,
-        urls: Sequence[str],
+        way: Way,
         session: aiohttp.ClientSession,
         report: Callable[[int, PeerEvent], None],
     ) -> None:
-        self.urls = tuple(urls)
+        self.way = way
         self._local = local
         self._peer = peer
         self._session = session
@@ -75,7 +85,7 @@ class Outgoing:
         """Hold a stream to the peer until cancelled."""
         failures = 0
         while True:
-            url = self.urls[failures % len(self.urls)]
+            url = self.way.urls[failures % len(self.way.urls)]
             began = asyncio.get_running_loop().time()
             reason = await self._try_stream(url)
             was_up, self._outbox = self._outbox is not None, None
@@ -98,12 +108,13 @@ class Outgoing:
     async def _hold_stream(self, url: str) -> str:
         """Open a stream and keep it while it lasts; return why it ended, or raise Refused."""
         outbox = Outbox(self._local.queue_bytes)
+        hello = self._local.hello(self._peer, () if self.way.is_guest else self._local.urls())
         try:
             async with asyncio.timeout(self._local.timing.connect):
                 response = await self._session.post(
                     url + STREAM_PATH,
                     data=outbox,
-                    headers=self._local.hello(self._peer).headers(),
+                    headers=hello.headers(),
                     allow_redirects=False,
                 )
         except TimeoutError:

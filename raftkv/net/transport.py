@@ -2,15 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
 
 from raftkv.errors import PeerUnavailable
+from raftkv.net.handshake import Hello
 from raftkv.net.incoming import Members, PeerPort, Version
 from raftkv.net.local import DEFAULT_TIMING, Local, Timing
 from raftkv.net.outbox import DEFAULT_LIMIT_BYTES
-from raftkv.net.outgoing import Outgoing
+from raftkv.net.outgoing import Outgoing, Way
 from raftkv.net.questions import ask
 from raftkv.net.requests import PeerRequests
 from raftkv.net.snapshots import Wanted, fetch
@@ -26,6 +27,10 @@ class PeerTransport:
     ``start``. ``members`` and ``version`` give what /members and /version answer. One task a peer
     sends, one a peer's stream receives; a task that dies of an own bug goes to the loop's exception
     handler.
+
+    A *guest* is who sends to this member without being reached by it: one that this member, lagging
+    behind, has not heard of, or one that was removed. It is answered at the ``urls`` that it says to have,
+    as long as its stream is up (thesis §4.1, §4.2.3); ``urls`` are those of this member.
     """
 
     def __init__(
@@ -37,12 +42,14 @@ class PeerTransport:
         *,
         members: Members,
         version: Version,
+        urls: Callable[[], Sequence[str]],
         timing: Timing = DEFAULT_TIMING,
         queue_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> None:
-        self._local = Local(member_id, cluster_id, emit, rng, timing, queue_bytes)
+        self._local = Local(member_id, cluster_id, emit, rng, timing, queue_bytes, urls)
         self._port = PeerPort(self._local, members, version)
         self._urls: dict[int, tuple[str, ...]] = {}
+        self._guests: dict[int, tuple[str, ...]] = {}
         self._peers: dict[int, Outgoing] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -65,7 +72,7 @@ class PeerTransport:
             auto_decompress=False,
         )
         self._requests = PeerRequests(self._local)
-        self._port.start(receiver, self._peer_arrived)
+        self._port.start(receiver, self._peer_arrived, self._peer_left)
         self._connect_peers()
 
     def set_peers(self, peers: Mapping[int, Sequence[str]]) -> None:
@@ -97,14 +104,18 @@ class PeerTransport:
         return await ask(requests, peer, urls, question, seconds)
 
     def _way_to(self, peer: int) -> tuple[PeerRequests, tuple[str, ...]]:
-        urls = self._urls.get(peer)
-        if self._requests is None or not urls:
+        way = self._wanted().get(peer)
+        if self._requests is None or way is None:
             raise PeerUnavailable(f"no way to member {peer:x} is known")
-        return self._requests, urls
+        return self._requests, way.urls
 
     def connected_peers(self) -> list[int]:
         """Return the ids of the peers to which a stream is up, in ascending order."""
         return sorted(peer for peer, outgoing in self._peers.items() if outgoing.connection)
+
+    def guests(self) -> list[int]:
+        """Return the ids of those that send to this member and say where they are, in ascending order."""
+        return sorted(self._guests)
 
     def waiting_bytes(self, peer: int) -> int:
         """Return how much waits to be written to a peer; 0 for one without a stream."""
@@ -113,6 +124,7 @@ class PeerTransport:
 
     async def close(self) -> None:
         """End every stream and task."""
+        self._guests = {}
         self.set_peers({})
         await self._port.close()
         await asyncio.gather(*self._ending, return_exceptions=True)
@@ -123,18 +135,27 @@ class PeerTransport:
         if requests is not None:
             await requests.close()
 
-    def _connect_peers(self) -> None:
-        for peer, outgoing in list(self._peers.items()):
-            if self._urls.get(peer) != outgoing.urls:
-                self._disconnect(peer)
+    def _wanted(self) -> dict[int, Way]:
+        """Return whom to reach where; what is known of a peer that moved may be behind what it says."""
+        wanted = {peer: Way(urls, is_guest=True) for peer, urls in self._guests.items()}
         for peer, urls in self._urls.items():
-            if peer not in self._peers:
-                self._connect(peer, urls)
+            more = (url for url in self._guests.get(peer, ()) if url not in urls)
+            wanted[peer] = Way((*urls, *more))
+        return wanted
 
-    def _connect(self, peer: int, urls: tuple[str, ...]) -> None:
+    def _connect_peers(self) -> None:
+        wanted = self._wanted()
+        for peer, outgoing in list(self._peers.items()):
+            if wanted.get(peer) != outgoing.way:
+                self._disconnect(peer)
+        for peer, way in wanted.items():
+            if peer not in self._peers:
+                self._connect(peer, way)
+
+    def _connect(self, peer: int, way: Way) -> None:
         assert self._session is not None
         assert self._receiver is not None
-        outgoing = Outgoing(self._local, peer, urls, self._session, self._receiver.peer_event)
+        outgoing = Outgoing(self._local, peer, way, self._session, self._receiver.peer_event)
         self._peers[peer] = outgoing
         self._tasks[peer] = asyncio.get_running_loop().create_task(outgoing.run(), name=f"peer {peer:x}")
         self._tasks[peer].add_done_callback(_surface_failure)
@@ -146,9 +167,16 @@ class PeerTransport:
         task.add_done_callback(self._ending.discard)
         task.cancel()
 
-    def _peer_arrived(self, peer: int) -> None:
-        if (outgoing := self._peers.get(peer)) is not None:
+    def _peer_arrived(self, hello: Hello) -> None:
+        if hello.urls:
+            self._guests[hello.source] = hello.urls
+            self._connect_peers()
+        if (outgoing := self._peers.get(hello.source)) is not None:
             outgoing.peer_arrived()
+
+    def _peer_left(self, peer: int) -> None:
+        if self._guests.pop(peer, None) is not None and self._session is not None:
+            self._connect_peers()
 
 
 def _surface_failure(task: asyncio.Task[None]) -> None:

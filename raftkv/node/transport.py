@@ -67,6 +67,9 @@ class Transport(Protocol):
 
         A peer that is gone from the mapping is disconnected and what waits for it is dropped; one
         whose URLs changed is connected to anew; the others are left alone.
+
+        Whoever sends to this member is reached too while it does: one that lags behind has to answer a
+        leader it has not heard of (thesis §4.1), and one that was removed is told so (§4.2.3).
         """
 
     def send(self, messages: Sequence[Message]) -> None:

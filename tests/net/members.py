@@ -48,6 +48,7 @@ class Member:
             random.Random(member_id),
             members=lambda: [N1, UNSTARTED],
             version=lambda: {"etcdserver": "3.5.1", "etcdcluster": "3.5.0"},
+            urls=lambda: self.urls,
             timing=timing,
             **options,
         )

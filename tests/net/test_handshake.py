@@ -18,8 +18,15 @@ def refusal(hello: Hello) -> Refused:
 
 def test_a_hello_comes_out_of_its_headers_as_it_went_in() -> None:
     assert read_hello(HELLO.headers()) == HELLO
-    largest = Hello(2**64 - 1, 2**64 - 1, 2**64 - 2, 3, "0.9.1")
+    largest = Hello(2**64 - 1, 2**64 - 1, 2**64 - 2, 3, "0.9.1", ("http://a:1", "http://[::1]:2380"))
     assert read_hello(largest.headers()) == largest
+
+
+@pytest.mark.parametrize(
+    "urls", ["nonsense", "http://a:1/x", "http://a:1,ftp://b:2", "file:///etc", ",", "http://" + "a" * 9999]
+)
+def test_urls_that_can_not_be_used_are_no_urls(urls: str) -> None:
+    assert read_hello({**HELLO.headers(), "Raftkv-Peer-Urls": urls}) == HELLO
 
 
 def test_a_fitting_peer_is_taken() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from raftkv.errors import PeerUnavailable
 from raftkv.net.frames import SIGN_OF_LIFE
 from raftkv.net.handshake import Hello
 from raftkv.node.transport import Receiver, Transport
@@ -342,6 +343,9 @@ async def test_removing_a_peer_ends_its_stream_without_a_report() -> None:
     async with running(one, two, three):
         await one.connected(2, 3)
         reports = list(one.reports)
+        two.transport.set_peers({})
+        while 2 in one.transport.guests():
+            await asyncio.sleep(0.01)
         one.transport.set_peers({3: three.urls})
         one.transport.send([heartbeat(1, 2), heartbeat(1, 3)])
         await three.until(lambda: bool(three.messages))
@@ -349,6 +353,53 @@ async def test_removing_a_peer_ends_its_stream_without_a_report() -> None:
         assert one.reports == reports
         assert one.traced(PeerUp).count(PeerUp(3)) == 1, "the stream that stays was left alone"
         assert not two.messages
+
+
+async def test_a_guest_is_answered_as_long_as_it_sends() -> None:
+    """A member that lags behind has to answer a leader that it has not heard of (thesis §4.1)."""
+    one, two = Member(1), Member(2)
+    async with running(one, two):
+        one.transport.set_peers({})
+        two.transport.set_peers({1: one.urls})
+        two.transport.send([heartbeat(2, 1)])
+        await one.connected(2)
+        one.transport.send([heartbeat(1, 2, 7)])
+        await two.until(lambda: bool(two.messages))
+        assert await one.transport.ask(2, b"question", 5.0) == b"answer to question"
+        two.transport.set_peers({})
+        while one.transport.connected_peers() or two.transport.connected_peers():
+            await asyncio.sleep(0.01)
+        with pytest.raises(PeerUnavailable):
+            await one.transport.ask(2, b"question", 5.0)
+
+
+async def test_a_guest_that_becomes_a_peer_hears_where_this_member_is() -> None:
+    """Then it can answer too, when it is the one that lags behind."""
+    one, two = Member(1), Member(2)
+    async with running(one, two):
+        one.transport.set_peers({})
+        await one.connected(2)
+        assert two.transport.guests() == []
+        one.transport.set_peers({2: two.urls})
+        while two.transport.guests() != [1]:
+            await asyncio.sleep(0.01)
+        one.transport.send([heartbeat(1, 2, 7)])
+        await two.until(lambda: bool(two.messages))
+
+
+async def test_a_peer_that_moved_is_reached_where_it_says_to_be() -> None:
+    """What this member has of a peer's URLs may be behind: the news comes from a leader it can't answer."""
+    one, two = Member(1), Member(2)
+    async with running(two):
+        try:
+            await one.start()
+            one.transport.set_peers({2: [NOWHERE]})
+            two.transport.set_peers({1: one.urls})
+            await one.connected(2)
+            one.transport.send([heartbeat(1, 2, 7)])
+            await two.until(lambda: bool(two.messages))
+        finally:
+            await one.transport.close()
 
 
 async def test_changing_a_peers_urls_moves_the_stream() -> None:
@@ -374,6 +425,7 @@ async def test_peers_set_before_the_start_are_connected_to_at_the_start() -> Non
         try:
             await one.start()
             await one.connected(2)
+            await two.connected(1)  # a connection that comes in while the port closes would be left open
         finally:
             await one.transport.close()
 
