@@ -5,6 +5,9 @@ from collections.abc import Mapping
 
 from raftkv.errors import InvalidRequest
 
+SHORTEST_SECONDS = 1e-5
+"""A deadline shorter than this is over already."""
+
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT = re.compile(r"([+-]?[0-9]{1,18})([HMSmun])")
 

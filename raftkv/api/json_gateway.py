@@ -11,8 +11,10 @@ from aiohttp import web
 
 from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, read_body
-from raftkv.api.call_options import requires_leader, timeout_of
+from raftkv.api.call_options import SHORTEST_SECONDS, requires_leader, timeout_of
+from raftkv.api.duplex import DuplexCalls, DuplexRoute
 from raftkv.api.status import DEADLINE_EXCEEDED, status_of
+from raftkv.api.watch_text import WatchText
 from raftkv.errors import NoLeader, RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema import json_codec
@@ -45,15 +47,13 @@ from raftkv.schema.maintenance import (
     SnapshotRequest,
     StatusRequest,
 )
-from raftkv.service import ClusterService, KvService, MaintenanceService
+from raftkv.schema.watch import WatchRequest
+from raftkv.service import ClusterService, KvService, MaintenanceService, WatchService
 from raftkv.service.learner import check_learner
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
 
 SMALL_RANGE = 16
 """A response of so few pairs is encoded at once."""
-
-SHORTEST_SECONDS = 1e-5
-"""A deadline shorter than this is over already."""
 
 PARTS_PER_OPERATION = 16
 """Members and elements that one operation of a txn may have in JSON."""
@@ -78,7 +78,15 @@ class JsonGateway:
 
     def __init__(self, node: Node, clock: Callable[[], float]) -> None:
         kv, cluster, maintenance = KvService(node), ClusterService(node, clock), MaintenanceService(node)
-        self.routes: dict[str, Route | StreamRoute] = {
+        self._node = node
+        self._bodies = BodyBudget()
+        self._message_limit = node.config.max_request_bytes + MESSAGE_OVERHEAD_BYTES
+        # base64 makes four bytes of three; the rest is room for names, escapes and white space
+        self._body_limit = 2 * self._message_limit
+        self._max_parts = max(MAX_PARTS, PARTS_PER_OPERATION * node.config.max_txn_ops)
+        self._duplex = DuplexCalls(node, self._bodies, self._body_limit, self._message_limit, self._max_parts)
+        watch_text = WatchText(lambda: node.machine.store, self._message_limit)
+        self.routes: dict[str, Route | StreamRoute | DuplexRoute] = {
             "/v3/kv/range": Route(RangeRequest, kv.range),
             "/v3/kv/put": Route(PutRequest, kv.put),
             "/v3/kv/deleterange": Route(DeleteRangeRequest, kv.delete_range),
@@ -97,25 +105,26 @@ class JsonGateway:
             "/v3/maintenance/transfer-leadership": Route(MoveLeaderRequest, maintenance.move_leader),
             "/v3/maintenance/downgrade": Route(DowngradeRequest, maintenance.downgrade),
             "/v3/maintenance/snapshot": StreamRoute(SnapshotRequest, maintenance.snapshot),
+            "/v3/watch": DuplexRoute(WatchRequest, WatchService(node).watch, watch_text.lines),
         }
-        self._node = node
-        self._bodies = BodyBudget()
-        self._message_limit = node.config.max_request_bytes + MESSAGE_OVERHEAD_BYTES
-        # base64 makes four bytes of three; the rest is room for names, escapes and white space
-        self._body_limit = 2 * self._message_limit
-        self._max_parts = max(MAX_PARTS, PARTS_PER_OPERATION * node.config.max_txn_ops)
 
-    async def handle(self, request: web.BaseRequest, route: Route | StreamRoute) -> web.StreamResponse:
+    async def handle(
+        self, request: web.BaseRequest, route: Route | StreamRoute | DuplexRoute
+    ) -> web.StreamResponse:
         """Answer one call."""
-        if request.method != "POST":
+        if request.method != "POST" and not isinstance(route, DuplexRoute):
             return replies.not_allowed()
         try:
+            if isinstance(route, DuplexRoute):
+                return await self._duplex.answer(request, route)
             timeout = timeout_of(request.headers)
             body = await read_body(request, self._body_limit, self._message_limit, self._bodies)
             message: Any = json_codec.decode(route.request, body, self._max_parts)
             if isinstance(route, StreamRoute):
                 return await self._stream(request, route, message, timeout)
-            self._check_may_ask(request, message)
+            check_learner(self._node, message)
+            if requires_leader(request.headers) and not self._node.has_leader:
+                raise NoLeader
             response = await _within(timeout, route.call, message)
         except RaftKvError as error:
             return replies.error(status_of(error))
@@ -128,19 +137,12 @@ class JsonGateway:
     async def _stream(
         self, request: web.BaseRequest, route: StreamRoute, message: Any, seconds: float | None
     ) -> web.StreamResponse:
-        if seconds is not None and seconds < SHORTEST_SECONDS:
-            return streams.refused(DEADLINE_EXCEEDED)
         try:
-            self._check_may_ask(request, message)
+            check_learner(self._node, message)
         except RaftKvError as error:
             return streams.refused(status_of(error))
-        return await streams.answer_stream(request, route.call(message), seconds)
-
-    def _check_may_ask(self, request: web.BaseRequest, message: Any) -> None:
-        """Raise what keeps this member, as it is now, from answering: NotSupportedForLearner, NoLeader."""
-        check_learner(self._node, message)
-        if requires_leader(request.headers) and not self._node.has_leader:
-            raise NoLeader
+        limit = streams.limited(self._node, seconds, needs_leader=requires_leader(request.headers))
+        return await streams.answer_stream(request, route.call(message), limit)
 
 
 async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], message: Any) -> Any:

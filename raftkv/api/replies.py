@@ -67,9 +67,13 @@ def without_origin(response: web.StreamResponse) -> web.StreamResponse:
 
 def error(status: Status) -> web.Response:
     """Answer a call that failed."""
+    return web.Response(status=status.http, body=error_body(status), headers=_JSON)
+
+
+def error_body(status: Status) -> bytes:
+    """Return what a call that failed is answered with."""
     text = quote(status.text)
-    body = b'{"error":%s,"code":%d,"message":%s}' % (text, status.code, text)
-    return web.Response(status=status.http, body=body, headers=_JSON)
+    return b'{"error":%s,"code":%d,"message":%s}' % (text, status.code, text)
 
 
 def json(body: bytes, status: int = 200) -> web.Response:

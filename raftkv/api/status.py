@@ -16,6 +16,9 @@ class Status(NamedTuple):
     text: str
 
 
+UNKNOWN_CODE = 2
+"""The code of an error that has none."""
+
 CANCELED = Status(1, 408, "etcdserver: request canceled")
 DEADLINE_EXCEEDED = Status(4, 504, "context deadline exceeded")
 

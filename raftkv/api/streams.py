@@ -1,21 +1,32 @@
 """Calls answered by many messages: one line of JSON each, as etcd's gateway streams them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 from raftkv.api import replies
+from raftkv.api.call_options import SHORTEST_SECONDS
 from raftkv.api.status import DEADLINE_EXCEEDED, Status, status_of
-from raftkv.errors import RaftKvError
+from raftkv.errors import NoLeader, RaftKvError
+from raftkv.node.node import Node
 from raftkv.schema import json_codec
 from raftkv.schema.json_codec import quote
 
 WRITE_SECONDS = 60.0
 """A client that takes no byte of a long reply for this long is dropped."""
+
+
+LONGEST_CHUNK = 4 << 20
+"""A line is one chunk, for there are clients that take each chunk for a message; a longer line is cut."""
+
+
+Limit: TypeAlias = AbstractAsyncContextManager[Callable[[Exception], None]]
+"""See ``limited``."""
 
 
 class ClientGone(Exception):
@@ -39,53 +50,121 @@ def drop(request: web.BaseRequest) -> None:
         request.transport.abort()
 
 
+def one_line(response: Any) -> Iterable[bytes]:
+    """Return a response as etcd's gateway streams it."""
+    return (b'{"result":%s}\n' % json_codec.encode(response),)
+
+
+@asynccontextmanager
+async def limited(
+    node: Node, seconds: float | None, *, needs_leader: bool
+) -> AsyncIterator[Callable[[Exception], None]]:
+    """Let the body go on until it must end; what is given can be called to end it with an error.
+
+    Raises that error, NoLeader, NodeStopped, and TimeoutError after ``seconds``.
+    """
+    if seconds is not None and seconds < SHORTEST_SECONDS:
+        raise TimeoutError
+    if needs_leader and not node.has_leader:
+        raise NoLeader
+    ended: list[Exception] = []
+    try:
+        async with asyncio.timeout(seconds) as limit:
+
+            def end(error: Exception) -> None:
+                ended.append(error)
+                if not limit.expired():
+                    limit.reschedule(0.0)
+
+            node.streams.add(end, needs_leader=needs_leader)
+            try:
+                yield end
+            finally:
+                node.streams.remove(end)
+    except TimeoutError:
+        if ended:
+            raise ended[0] from None
+        raise
+
+
 async def answer_stream(
-    request: web.BaseRequest, responses: AsyncGenerator[Any, None], seconds: float | None
+    request: web.BaseRequest,
+    responses: AsyncGenerator[Any, None],
+    limit: Limit,
+    encode: Callable[[Any], Iterable[bytes]] = one_line,
+    *,
+    patient: bool = False,
 ) -> web.StreamResponse:
-    """Send each response as it comes, for ``seconds`` at most (None: as long as it takes).
+    """Send each response as it comes, for as long as ``limit`` lets it go on.
 
     The status is sent with the first response, so an error before it has its own status, and a later one
-    comes as the last line. When the client goes away ``responses`` is closed.
+    comes as the last line. When the client goes away ``responses`` is closed. ``encode`` is as in
+    ``DuplexRoute``. A client that takes no bytes is dropped, unless the call is ``patient``.
     """
     reply = replies.message_stream()
+    write = reply.write if patient else partial(write_chunk, reply)
+
+    async def send(response: Any) -> None:
+        if not reply.prepared:
+            await reply.prepare(request)
+        await _write_lines(write, encode(response))
+
     try:
         async with aclosing(responses):
-            status = await _send_all(request, reply, responses, seconds)
+            status = await _send_all(responses, send, limit)
         if status is not None and not reply.prepared:
             return refused(status)
         if status is not None:
-            await write_chunk(reply, _error_body(status))
+            await write_chunk(reply, error_body(status))
     except (ClientGone, ConnectionError):
         drop(request)
     return reply
 
 
 async def _send_all(
-    request: web.BaseRequest,
-    reply: web.StreamResponse,
-    responses: AsyncGenerator[Any, None],
-    seconds: float | None,
+    responses: AsyncGenerator[Any, None], send: Callable[[Any], Awaitable[None]], limit: Limit
 ) -> Status | None:
     """Send all responses; return with what the call failed, None if it did not."""
     try:
-        async with asyncio.timeout(seconds):
+        async with limit:
             async for response in responses:
-                if not reply.prepared:
-                    await reply.prepare(request)
-                await write_chunk(reply, b'{"result":%s}\n' % json_codec.encode(response))
-    except RaftKvError as error:
-        return status_of(error)
-    except TimeoutError:
-        return DEADLINE_EXCEEDED
+                await send(response)
+    except (RaftKvError, TimeoutError) as error:
+        return failure(error)
     return None
+
+
+async def _write_lines(write: Callable[[bytes], Awaitable[None]], pieces: Iterable[bytes]) -> None:
+    """Send text that comes in pieces, each line as one chunk."""
+    line: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        line.append(piece)
+        size += len(piece)
+        if size >= LONGEST_CHUNK or piece.endswith(b"\n"):
+            await write(b"".join(line))
+            line.clear()
+            size = 0
+        elif not piece:
+            await asyncio.sleep(0)
+    if line:
+        await write(b"".join(line))
+    # a client that reads fast never makes the write wait: let others run all the same
+    await asyncio.sleep(0)
+
+
+def failure(error: RaftKvError | TimeoutError) -> Status:
+    """Return what a client is told about what ended its stream."""
+    return status_of(error) if isinstance(error, RaftKvError) else DEADLINE_EXCEEDED
 
 
 def refused(status: Status) -> web.Response:
     """Answer a call for a stream that failed before its first response."""
-    return replies.json(_error_body(status), status.http)
+    return replies.json(error_body(status), status.http)
 
 
-def _error_body(status: Status) -> bytes:
+def error_body(status: Status) -> bytes:
+    """Return what a stream that failed ends with."""
     return b'{"error":{"grpc_code":%d,"http_code":%d,"message":%s,"http_status":%s}}' % (
         status.code,
         status.http,

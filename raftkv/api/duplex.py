@@ -1,0 +1,174 @@
+"""Calls with many requests and many responses: both go on at the same time, over HTTP/1.1 or a WebSocket.
+
+Over HTTP the requests are the JSON values of the body, and the responses begin while it still comes. Over
+a WebSocket each message holds requests and each response is a message, as etcd's own proxy does it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from typing import Any, NamedTuple
+
+from aiohttp import WSMsgType, web
+
+from raftkv.api import replies, streams
+from raftkv.api.body import BodyBudget, BodyTooSlow, body_values
+from raftkv.api.call_options import requires_leader, timeout_of
+from raftkv.api.json_values import JsonValues
+from raftkv.api.status import UNKNOWN_CODE, Status
+from raftkv.errors import InvalidRequest, MessageTooLarge, RaftKvError
+from raftkv.node.node import Node
+from raftkv.schema import json_codec
+
+BEARER = "Bearer"
+"""The sub-protocol that a WebSocket client names to send its token as the next one."""
+
+# it warns of clients that name other sub-protocols: no event of this member's
+logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+
+CLOSE_SECONDS = 1.0
+"""How long a WebSocket client may take to say good-bye as well."""
+
+
+class DuplexRoute(NamedTuple):
+    """One call: the class of its requests, and what turns a stream of them into one of responses.
+
+    ``encode`` gives the text of a response in pieces: lines, each of them one ``{"result":...}``. An empty
+    piece is a moment to let others run, and none holds the end of one line and the beginning of another.
+    """
+
+    request: type
+    call: Callable[[AsyncIterator[Any]], AsyncGenerator[Any, None]]
+    encode: Callable[[Any], Iterable[bytes]] = streams.one_line
+
+
+class Undecodable(Exception):
+    """The first request of a stream is nonsense; the text says why."""
+
+
+class DuplexCalls:
+    """Answers such calls. Requests take at most ``limit`` bytes each."""
+
+    def __init__(
+        self, node: Node, budget: BodyBudget, limit: int, message_limit: int, max_parts: int
+    ) -> None:
+        self._node = node
+        self._budget = budget
+        self._limit = limit
+        self._message_limit = message_limit
+        self._max_parts = max_parts
+
+    async def answer(self, request: web.BaseRequest, route: DuplexRoute) -> web.StreamResponse:
+        """Answer one call. Raises RaftKvError, TimeoutError and BodyTooSlow if it failed before it began."""
+        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+        if request.method != ("GET" if upgrade else "POST"):
+            return replies.not_allowed()
+        seconds = timeout_of(request.headers)
+        limit = streams.limited(self._node, seconds, needs_leader=requires_leader(request.headers))
+        if upgrade:
+            return await self._serve_socket(request, route, limit)
+        values = body_values(request, self._limit, self._message_limit, self._budget)
+        try:
+            async with aclosing(values):
+                responses = self._responses(route, values)
+                return await streams.answer_stream(request, responses, limit, route.encode, patient=True)
+        except Undecodable as error:
+            return replies.error(Status(UNKNOWN_CODE, 500, str(error)))
+
+    async def _responses(
+        self, route: DuplexRoute, values: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the responses to the requests in ``values``; raises Undecodable for the first of these."""
+        try:
+            value = await anext(values, None)
+            first = None if value is None else self._decode(route, value)
+        except InvalidRequest as error:
+            raise Undecodable(str(error)) from None
+        requests = self._requests(route, first, values)
+        async with aclosing(requests), aclosing(route.call(requests)) as responses:
+            async for response in responses:
+                yield response
+
+    async def _requests(
+        self, route: DuplexRoute, first: Any, values: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the requests; one that can't be decoded is the end of them, and the responses go on."""
+        if first is None:
+            return
+        yield first
+        try:
+            async for value in values:
+                yield self._decode(route, value)
+        except (InvalidRequest, BodyTooSlow):
+            return
+
+    def _decode(self, route: DuplexRoute, value: bytes) -> Any:
+        return json_codec.decode(route.request, value, self._max_parts)
+
+    async def _serve_socket(
+        self, request: web.BaseRequest, route: DuplexRoute, limit: streams.Limit
+    ) -> web.StreamResponse:
+        """Let a WebSocket client send requests and take responses, one a message."""
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_SECONDS, protocols=(BEARER,), compress=False, max_msg_size=self._limit
+        )
+        try:
+            await socket.prepare(request)
+        except web.HTTPException:
+            return replies.text_error(400, "Bad Request", **{"Sec-WebSocket-Version": "13"})
+        try:
+            if (last := await self._talk(socket, route, limit)) is not None:
+                await socket.send_frame(last, WSMsgType.TEXT)
+            await socket.close()
+        except (streams.ClientGone, ConnectionError):
+            streams.drop(request)
+        return socket
+
+    async def _talk(
+        self, socket: web.WebSocketResponse, route: DuplexRoute, limit: streams.Limit
+    ) -> bytes | None:
+        """Send responses until the call ends; return the text of what it failed with. Raises ClientGone."""
+        try:
+            async with limit as end:
+                values = self._messages(socket, end)
+                async with aclosing(values), aclosing(self._responses(route, values)) as responses:
+                    async for response in responses:
+                        await _send_messages(socket, route.encode(response))
+        except Undecodable as error:
+            return replies.error_body(Status(UNKNOWN_CODE, 500, str(error)))
+        except (RaftKvError, TimeoutError) as error:
+            return streams.error_body(streams.failure(error))
+        return None
+
+    async def _messages(
+        self, socket: web.WebSocketResponse, end: Callable[[Exception], None]
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the JSON values of a client's messages; when it has gone the call ends."""
+        values = JsonValues()
+        while True:
+            message = await socket.receive()
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                end(streams.ClientGone())
+                return
+            data: str | bytes = message.data
+            # etcd's proxy ends each message with a newline, so a number is complete with its message
+            values.feed((data.encode() if isinstance(data, str) else data) + b"\n")
+            while (value := values.next()) is not None:
+                yield value
+            if values.held > self._limit:
+                raise MessageTooLarge(values.held, self._message_limit)
+
+
+async def _send_messages(socket: web.WebSocketResponse, pieces: Iterable[bytes]) -> None:
+    """Send text that comes in pieces, each line as one message."""
+    line: list[bytes] = []
+    for piece in pieces:
+        line.append(piece)
+        if piece.endswith(b"\n"):
+            await socket.send_frame(b"".join(line).rstrip(b"\n"), WSMsgType.TEXT)
+            line.clear()
+        elif not piece:
+            await asyncio.sleep(0)
+    # a client that reads fast never makes the write wait: let others run all the same
+    await asyncio.sleep(0)
