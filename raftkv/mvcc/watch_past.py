@@ -55,7 +55,7 @@ class Past:
             batch = store.table.changes.read(self._position, last, budget)
         after = (batch[-1][MOD], batch[-1][SUB] + 1) if batch else self._position
         if len(batch) < budget:
-            after = (last + 1, 0)
+            after = max(self._position, (last + 1, 0))  # it may be waiting for the future
         inside = [v for v in batch if start <= v[KEY] and (end is None or v[KEY] < end)]
         self._position = after
         self._keep(shown(inside))

@@ -49,7 +49,7 @@ class World:
         self.watchers: list[Watching] = []
         self.replaced: list[MachineLoader] = []
         self.steps = {
-            self.write: 12, self.apply: 6, self.compact: 1, self.remove_compacted: 6, self.install: 1,
+            self.write: 12, self.apply: 6, self.compact: 1, self.remove_compacted: 6, self.install: 2,
             self.watch: 4, self.step: 8, self.read: 12, self.remove: 1,
         }  # fmt: skip
 
@@ -92,7 +92,7 @@ class World:
         self.replaced.append(loader)
 
     def watch(self) -> None:
-        start = self.member.store.revision + 1 - self.random.choice([-2, 0, 0, 1, 2, 4, 9])
+        start = self.member.store.revision + 1 - self.random.choice([-12, -2, 0, 0, 1, 2, 4, 9])
         if self.random.random() < 0.3:
             start = self.member.store.compact_revision
         key, end = self.random.choice(RANGES)
@@ -155,7 +155,7 @@ class World:
         assert not any(store._compactor.pinned for store in stores)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_every_watcher_is_told_the_true_changes_in_order(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
