@@ -63,7 +63,9 @@ class WebPages:
             "file_descriptor_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "raft.status": self._raft_status(),
         }
-        return replies.json(json.dumps(variables).encode())
+        response = replies.json(json.dumps(variables).encode())
+        response.headers["Content-Type"] = "application/json; charset=utf-8"  # as Go's expvar has it
+        return response
 
     def _raft_status(self) -> dict[str, Any]:
         status = self._node.status()

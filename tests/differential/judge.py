@@ -12,15 +12,14 @@ from pathlib import Path
 from tests.differential import sections
 from tests.differential.report import differences
 from tests.differential.steps import SHARED, Case
-from tests.differential.systems import Pair, pair, transcript
+from tests.differential.systems import Pair, pair, transcripts
 from tests.e2e.members import ETCD
 
 
 def judged(where: Pair, one: Case) -> bool:
     begin = time.monotonic()
     try:
-        both = [transcript(system, one) for system in where]
-        text = differences(one._replace(differs="", ours=()), *both)
+        text = differences(one._replace(differs="", ours=()), *transcripts(where, one))
     except (OSError, AssertionError, ValueError, HTTPException) as error:
         text = f"{one.lines}: {error!r}"
     if text:

@@ -20,9 +20,33 @@ class Rule(NamedTuple):
 OWN_SIZE = "a file of bbolt pages there, the bytes of keys and values and their history here"
 OWN_LOG = "each system writes entries of its own (its name, its version) to its log, besides the requests"
 
+TIME = "time goes on between two requests: only that less is left than was granted is the same"
+
+
+def _left(match: re.Match[str]) -> str:
+    left, granted = int(match[1]), int(match[2])
+    return (
+        f'"TTL":"less","grantedTTL":"{granted}"' if granted - SLOWEST_SECONDS <= left < granted else match[0]
+    )
+
+
+def _sorted(match: re.Match[str]) -> str:
+    return f'"keys":[{",".join(sorted(match[1].split(",")))}]'
+
+
+SLOWEST_SECONDS = 15
+
 BODY: tuple[Rule, ...] = (
     Rule(r'("dbSize(?:InUse)?"):"\d+"', r'\1:"N"', OWN_SIZE),
     Rule(r'("raft(?:Applied)?Index"):"\d+"', r'\1:"N"', OWN_LOG),
+    Rule(r'"TTL":"(\d+)","grantedTTL":"(\d+)"', _left, TIME),
+    Rule(r'"keys":\[([^]]*)\]', _sorted, "etcd lists the keys of a lease in no fixed order"),
+    Rule(r'("hash"):\d+', r"\1:N", "a checksum of what each system keeps in its own form"),
+    Rule(
+        r"(?s)^\n(?:etcd|raftkv) received your request, but the Host header was unrecognized.*",
+        "a help text",
+        "the text names the program and its flags, for people",
+    ),
     Rule(r',"raftkv":"[^"]+"', "", "raftkv tells its own version beside that of the API, in /version only"),
 )
 
@@ -32,6 +56,19 @@ REVISIONS_REASON = (
     "all that come after it differ too"
 )
 _REVISION = re.compile(rf'("(?:{"|".join(REVISIONS)})"):"(-?\d+)"')
+
+_MEMBERS = re.compile(r'"members":\[([^{}]*(?:\{[^{}]*\},?)*)\]')
+MEMBERS_REASON = (
+    "the id of a member that was added follows from the second in which that was, and so does its place in a "
+    "list: sorted anew, in cases that save an id"
+)
+
+
+def _in_order(match: re.Match[str]) -> str:
+    members: list[str] = re.findall(r"{[^{}]*}", match[1])
+    members.sort(key=lambda member: member.split(",", 1)[1])  # by what follows the id
+    return f'"members":[{",".join(members)}]'
+
 
 SAVED_REASON = "an id that the server picks (a lease's, a member's that was added): it is told by its name"
 
@@ -70,6 +107,7 @@ def body(text: str, base: int, saved: Mapping[str, str]) -> str:
     """Return a reply's body as it is compared; ``base``: the revision that others are told relative to."""
     for rule in BODY:
         text = re.sub(rule.pattern, rule.replacement, text)
+    text = _MEMBERS.sub(_in_order, text) if saved else text
     for name, value in saved.items():
         text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", f"<{name}>", text)
     return (

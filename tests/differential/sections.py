@@ -5,7 +5,7 @@ from importlib import import_module
 
 from tests.differential.steps import Case
 
-ALL = ("kv", "txn", "compaction", "requests", "paths", "maintenance")
+ALL = ("kv", "txn", "compaction", "requests", "paths", "maintenance", "services", "members")
 
 
 def named(names: tuple[str, ...] | list[str]) -> Iterator[tuple[str, Case]]:
@@ -13,4 +13,4 @@ def named(names: tuple[str, ...] | list[str]) -> Iterator[tuple[str, Case]]:
     for name in names:
         cases: list[Case] = import_module(f"tests.differential.cases.{name}").CASES
         for number, one in enumerate(cases):
-            yield f"{name}-{number}-{one.lines.replace(' ', '+')}", one
+            yield f"{name}-{number}-{one.lines.split()[0]}", one

@@ -46,6 +46,12 @@ class End(NamedTuple):
     stream: str
 
 
+class Quiet(NamedTuple):
+    """See that nothing comes on a stream; only what comes too early is noticed, nothing that is slow."""
+
+    stream: str
+
+
 class Drop(NamedTuple):
     """Close the connection of a stream, as a client that goes away."""
 
@@ -64,7 +70,7 @@ class Restart(NamedTuple):
     """Stop the member and start it again on its data (on a pair of its own only)."""
 
 
-Step = Call | Open | Read | End | Drop | Until | Restart
+Step = Call | Open | Read | End | Quiet | Drop | Until | Restart
 
 
 class Case(NamedTuple):
@@ -82,7 +88,7 @@ class Case(NamedTuple):
     """Why raftkv answers otherwise on purpose, at the steps that ``ours`` names."""
 
     ours: tuple[tuple[int, str], ...] = ()
-    """Number of a step (from 0 on) -> raftkv's normalised "STATUS BODY" there, of a case that ``differs``."""
+    """Number of a step, from 0 on, and a part of raftkv's normalised "STATUS BODY" there."""
 
 
 def case(lines: str, *steps: Step, **more: Any) -> Case:

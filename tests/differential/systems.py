@@ -1,22 +1,31 @@
 """Two members as processes, one of a real etcd and one of raftkv, and requests to them."""
 
 import http.client
+import json
 import re
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from select import select
 from typing import NamedTuple
 
 from tests.differential import normalise
-from tests.differential.calls import ALL, delete
-from tests.differential.steps import Call, Case, Drop, End, Open, Read, Restart, Step, Until
+from tests.differential.calls import ALL, call, delete
+from tests.differential.steps import SHARED, Call, Case, Drop, End, Open, Quiet, Read, Restart, Step, Until
 from tests.e2e.members import ETCD, RAFTKV, Place, running, wait_healthy
 
 SECONDS = 15.0
 """Longest wait for a reply or a line of one."""
 
-POLLS = 400
+QUIET_SECONDS = 0.3
+POLL_SECONDS = 0.02
 MARK = re.compile(r"@\{(\w+)([+-]\d+)?\}")
+
+
+LEASING = ("/v3/lease/grant", "/v3/lock/", "/v3/election/")
+"""What leaves leases behind."""
 
 
 class Seen(NamedTuple):
@@ -32,6 +41,8 @@ class System:
 
     def __init__(self, program: Sequence[str], place: Place, flags: dict[str, str]) -> None:
         self.place = place
+        self.known = {"peer": flags["initial_advertise_peer_urls"], "client": flags["advertise_client_urls"]}
+        """Name -> value that a mark may stand for, the same on both systems."""
         self._program = program
         self._flags = flags
         self._process = ExitStack()
@@ -76,7 +87,11 @@ class System:
 def send(connection: http.client.HTTPConnection, call: Call) -> None:
     body = call.body.encode() if isinstance(call.body, str) else call.body
     headers = dict(call.headers)
-    connection.request(call.method, call.path, body or None, headers)
+    if "Transfer-Encoding" in headers:
+        halves = (body[: len(body) // 2], body[len(body) // 2 :])
+        connection.request(call.method, call.path, iter(halves), headers, encode_chunked=True)
+    else:
+        connection.request(call.method, call.path, body or None, headers)
 
 
 class Pair(NamedTuple):
@@ -139,6 +154,8 @@ class Run:
                 return self._read(step.stream, step.lines, any_order=step.any_order)
             case End():
                 return self._end(step.stream)
+            case Quiet():
+                self._streams[step.stream].check_quiet()
             case Drop():
                 self._streams.pop(step.stream).close()
             case Until():
@@ -149,9 +166,14 @@ class Run:
                 wait_healthy(self._system.place)
         return None
 
-    def close(self) -> None:
+    def close(self, *, leases: bool = False) -> None:
+        """End what was begun; ``leases``: all leases too."""
         for stream in self._streams.values():
             stream.close()
+        if leases:
+            _, _, body = self._system.ask(call("lease/leases"))
+            for lease in json.loads(body).get("leases", []):
+                self._system.ask(call("lease/revoke", {"ID": lease["ID"]}))
 
     def filled(self, call: Call) -> Call:
         """Put values in for the marks."""
@@ -163,7 +185,8 @@ class Run:
         def value(match: re.Match[str]) -> str:
             if match[1] == "r":
                 return str(self.base + int(match[2] or 0))
-            return str(int(self._saved[match[1]]) + int(match[2])) if match[2] else self._saved[match[1]]
+            text = (self._system.known | self._saved)[match[1]]
+            return str(int(text) + int(match[2])) if match[2] else text
 
         return MARK.sub(value, text)
 
@@ -177,10 +200,12 @@ class Run:
         return Seen(status, normalise.headers(headers, len(body), call.method), self._normal(text))
 
     def _until(self, step: Until) -> Seen:
-        for _ in range(POLLS):
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
             seen = self._call(step.call)
             if (step.text in seen.body) is not step.absent:
                 return seen
+            time.sleep(POLL_SECONDS)
         raise AssertionError(f"{step} never came true: {seen}")
 
     def _read(self, name: str, lines: int, *, any_order: bool) -> Seen:
@@ -223,6 +248,12 @@ class Stream:
     def headers(self) -> tuple[str, ...]:
         return normalise.headers(self.reply.getheaders(), None)
 
+    def check_quiet(self) -> None:
+        """Raise AssertionError if a byte has come, or comes soon."""
+        assert self._connection.sock is not None
+        waiting, _, _ = select([self._connection.sock], [], [], QUIET_SECONDS)
+        assert not waiting
+
     def line(self) -> str:
         return self.reply.readline().decode()
 
@@ -235,8 +266,18 @@ class Stream:
 
 def transcript(system: System, case: Case) -> list[Seen | None]:
     """Run a case on a system and return what was seen, a place for each step."""
-    run = Run(system, fresh=case.where != "shared")
+    run = Run(system, fresh=case.where != SHARED)
     try:
         return [run.take(step) for step in case.steps]
     finally:
-        run.close()
+        run.close(
+            leases=case.where == SHARED and any(path in str(step) for step in case.steps for path in LEASING)
+        )
+
+
+def transcripts(where: Pair, case: Case) -> list[list[Seen | None]]:
+    """Run a case on both, side by side where each has a pair of its own: some wait for time-outs."""
+    if case.where == SHARED:
+        return [transcript(system, case) for system in where]
+    with ThreadPoolExecutor(len(where)) as both:
+        return list(both.map(lambda system: transcript(system, case), where))

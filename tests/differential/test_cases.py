@@ -7,7 +7,7 @@ import pytest
 from tests.differential import sections
 from tests.differential.report import TALLY, differences
 from tests.differential.steps import SHARED, Case
-from tests.differential.systems import Pair, pair, transcript
+from tests.differential.systems import Pair, pair, transcripts
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +27,7 @@ def test_both_answer_alike_from_their_start_on(name: str, tmp_path: Path) -> Non
 
 def check(where: Pair, one: Case) -> None:
     TALLY.cases += 1
-    found = differences(one, transcript(where.etcd, one), transcript(where.raftkv, one))
+    found = differences(one, *transcripts(where, one))
     if found:
         pytest.fail(found, pytrace=False)
     TALLY.same += 1

@@ -1,6 +1,7 @@
 """What stops a real etcd, and is only sent to raftkv: refused with code 3, and the member goes on."""
 
 from tests.differential.calls import call, range_
+from tests.differential.cases.members import UNKNOWN, update
 from tests.differential.steps import Call
 
 CASES: dict[str, list[tuple[Call, str]]] = {
@@ -18,5 +19,11 @@ CASES: dict[str, list[tuple[Call, str]]] = {
         for action in (3, 7, -1)
         for name in ("NONE", "NOSPACE")
     ],
+    "2.7.update-url": [
+        (update(member, url), "etcdserver: given member URLs are invalid")
+        for member in ("@{member}", UNKNOWN)
+        for url in ("", "x", "http://127.0.0.1", "http://127.0.0.1:x", "ftp://127.0.0.1:1")
+    ],
+    "2.7.update-empty": [(update("@{member}"), "etcdserver: given member URLs are invalid")],
 }
-"""Line -> requests, each with the text of its refusal."""
+"""Line -> requests after STATUS, each with the text of its refusal."""

@@ -1,7 +1,7 @@
 """Paths, methods, and what stands in headers."""
 
 from tests.differential.calls import call, everything, get, put, range_, raw
-from tests.differential.steps import Call, case
+from tests.differential.steps import FRESH, Call, case
 
 ROUTES = [
     "kv/range",
@@ -124,7 +124,7 @@ PAGES = [
         for value in ("true", "false", "x")
     ),
     *(
-        case("2.6.livez", get(path))
+        case("2.6.livez", get(path), differs="a probe that later 3.5 have", ours=((0, "200 ok\n"),))
         for path in ("/livez", "/readyz", "/livez/serializable_read", "/readyz/linearizable_read")
     ),
     *(case("2.6.pprof", get(path)) for path in ("/debug/pprof/", "/debug/pprof/heap")),
@@ -162,6 +162,51 @@ LEADER = [
     for value in ("true", "false", "")
 ]
 
+HOSTS = [
+    case(
+        "2.6.host",
+        *(
+            step
+            for host in (
+                "good.example",
+                "good.example:80",
+                "GOOD.example",
+                "bad.example",
+                "x.good.example",
+                "localhost",
+                "",
+            )
+            for step in (
+                get("/version", headers=(("Host", host),)),
+                call("kv/range", {"key": "YQ=="}, headers=(("Host", host),)),
+            )
+        ),
+        where=FRESH,
+        flags=(("host_whitelist", "127.0.0.1,good.example"),),
+    ),
+    case(
+        "2.6.cors",
+        *(
+            step
+            for origin in (
+                "http://good.example:80",
+                "http://good.example",
+                "http://bad.example:80",
+                "null",
+                "",
+            )
+            for step in (
+                get("/version", headers=(("Origin", origin),)),
+                get("/v3/kv/range", "OPTIONS", headers=(("Origin", origin),)),
+                call("kv/range", {"key": "YQ=="}, headers=(("Origin", origin),)),
+                get("/nothing"),
+            )
+        ),
+        where=FRESH,
+        flags=(("cors", "http://good.example:80"),),
+    ),
+]
+
 OTHERS = [
     case(
         "2.6.cors",
@@ -179,4 +224,4 @@ OTHERS = [
     ),
 ]
 
-CASES = [*METHODS, *PATHS, *PAGES, *TIMEOUTS, *LEADER, *OTHERS]
+CASES = [*METHODS, *PATHS, *PAGES, *TIMEOUTS, *LEADER, *HOSTS, *OTHERS]
