@@ -64,9 +64,14 @@ MEMBERS_REASON = (
 )
 
 
+def in_order(text: str) -> str:
+    """Sort lists of members by what follows the id."""
+    return _MEMBERS.sub(_in_order, text)
+
+
 def _in_order(match: re.Match[str]) -> str:
     members: list[str] = re.findall(r"{[^{}]*}", match[1])
-    members.sort(key=lambda member: member.split(",", 1)[1])  # by what follows the id
+    members.sort(key=lambda member: member.split(",", 1)[1])
     return f'"members":[{",".join(members)}]'
 
 
@@ -107,7 +112,7 @@ def body(text: str, base: int, saved: Mapping[str, str]) -> str:
     """Return a reply's body as it is compared; ``base``: the revision that others are told relative to."""
     for rule in BODY:
         text = re.sub(rule.pattern, rule.replacement, text)
-    text = _MEMBERS.sub(_in_order, text) if saved else text
+    text = in_order(text) if saved else text
     for name, value in saved.items():
         text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", f"<{name}>", text)
     return (
