@@ -6,6 +6,7 @@ from types import TracebackType
 
 from raftkv.client.http import Http
 from raftkv.client.outcome import LeaseNotFound
+from raftkv.client.rules import FIRST_WAIT
 from raftkv.errors import RaftKvError
 from raftkv.schema.lease import (
     LeaseGrantRequest,
@@ -82,13 +83,13 @@ class Lease:
 
     async def _keep(self) -> None:
         clock = asyncio.get_running_loop().time
-        due = self._deadline - self.ttl + self.ttl / RENEWALS
+        now = self._deadline - self.ttl
         while not self.lost.is_set():
+            due = now + max((self._deadline - now) / RENEWALS, FIRST_WAIT)
             await asyncio.sleep(max(min(due, self._deadline) - clock(), 0.0))
             now = clock()
             if now >= self._deadline or not await self._renew(now):
                 self.lost.set()
-            due = now + self.ttl / RENEWALS
 
     async def _renew(self, now: float) -> bool:
         """Renew once, trying for as long as the lease lasts; return False when it is gone."""

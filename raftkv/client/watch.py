@@ -98,9 +98,9 @@ class Position:
 
     def _check_cluster(self, reply: WatchResponse) -> None:
         cluster = reply.header.cluster_id if reply.header is not None else 0
-        if self._cluster not in (0, cluster):
+        if cluster and self._cluster not in (0, cluster):
             raise WrongAnswer(f"the watch began in cluster {self._cluster:x}, and this is {cluster:x}")
-        self._cluster = cluster
+        self._cluster = cluster or self._cluster
 
     def _move_past(self, events: list[Event]) -> None:
         revisions = [event.revision for event in events]

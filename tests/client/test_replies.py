@@ -58,6 +58,7 @@ def test_a_stream_gives_the_same_lines_however_it_is_cut(step: int) -> None:
         line for start in range(0, len(STREAM), step) for line in lines.feed(STREAM[start : start + step])
     ]
     found += lines.end()
+    assert list(lines.end()) == []
     assert found == [line for line in STREAM.split(b"\n") if line]
 
 
