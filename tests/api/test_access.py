@@ -18,7 +18,7 @@ ORIGIN = "http://a.example:80"
 @asynccontextmanager
 async def member(**settings: tuple[str, ...]) -> AsyncIterator[tuple[FakeNode, int]]:
     node = FakeNode(Config(**settings))  # type: ignore[arg-type]
-    clients = api.build(node)  # type: ignore[arg-type]
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
     await clients.start(["http://127.0.0.1:0"])
     try:
         yield node, clients.addresses[0][1]

@@ -30,7 +30,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 
 @asynccontextmanager
 async def serving(node: Node, events: Listeners | None = None) -> AsyncIterator[int]:
-    clients = api.build(node, events or Listeners(discard, lambda: NOW))
+    clients = api.build(node, lambda: 1e9, events or Listeners(discard, lambda: NOW))
     await clients.start(["http://127.0.0.1:0"])
     try:
         yield clients.addresses[0][1]

@@ -303,7 +303,7 @@ async def test_a_revision_of_many_changes_is_one_line_and_one_chunk(port: int, n
 
 async def test_a_reply_in_pieces_for_who_can_take_them() -> None:
     node = FakeNode(Config(max_request_bytes=1000))
-    clients = api.build(node)  # type: ignore[arg-type]
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
     await clients.start(["http://127.0.0.1:0"])
     stream = await Stream.open(clients.addresses[0][1])
     stream.send(ALL % b',"fragment":true')
