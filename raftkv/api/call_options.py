@@ -26,6 +26,12 @@ def timeout_of(headers: Mapping[str, str]) -> float | None:
     return int(match[1]) * _SECONDS[match[2]] or None
 
 
+def check_begins(seconds: float | None) -> None:
+    """Raise TimeoutError for a deadline that is over before the call could begin: then it must not."""
+    if seconds is not None and seconds < SHORTEST_SECONDS:
+        raise TimeoutError
+
+
 def requires_leader(headers: Mapping[str, str]) -> bool:
     """Whether the call is to be refused if this member knows no leader."""
     return headers.get("Grpc-Metadata-hasleader") == "true"

@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 
 from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, body_values
-from raftkv.api.call_options import requires_leader, timeout_of
+from raftkv.api.call_options import check_begins, requires_leader, timeout_of
 from raftkv.api.json_values import JsonValues
 from raftkv.api.status import UNKNOWN_CODE, Status
 from raftkv.errors import InvalidRequest, MessageTooLarge, RaftKvError
@@ -65,6 +65,7 @@ class DuplexCalls:
         if request.method != ("GET" if upgrade else "POST"):
             return replies.not_allowed()
         seconds = timeout_of(request.headers)
+        check_begins(seconds)
         limit = streams.limited(self._node, seconds, needs_leader=requires_leader(request.headers))
         if upgrade:
             return await self._serve_socket(request, route, limit)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, read_body
-from raftkv.api.call_options import SHORTEST_SECONDS, requires_leader, timeout_of
+from raftkv.api.call_options import check_begins, requires_leader, timeout_of
 from raftkv.api.duplex import DuplexCalls, DuplexRoute
 from raftkv.api.status import DEADLINE_EXCEEDED, status_of
 from raftkv.api.watch_text import WatchText
@@ -37,6 +37,15 @@ from raftkv.schema.kv import (
     TxnRequest,
     TxnResponse,
 )
+from raftkv.schema.lease import (
+    LeaseGrantRequest,
+    LeaseKeepAliveRequest,
+    LeaseLeasesRequest,
+    LeaseLeasesResponse,
+    LeaseRevokeRequest,
+    LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse,
+)
 from raftkv.schema.maintenance import (
     AlarmRequest,
     DefragmentRequest,
@@ -48,7 +57,7 @@ from raftkv.schema.maintenance import (
     StatusRequest,
 )
 from raftkv.schema.watch import WatchRequest
-from raftkv.service import ClusterService, KvService, MaintenanceService, WatchService
+from raftkv.service import ClusterService, KvService, LeaseService, MaintenanceService, WatchService
 from raftkv.service.learner import check_learner
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
 
@@ -85,6 +94,7 @@ class JsonGateway:
         self._body_limit = 2 * self._message_limit
         self._max_parts = max(MAX_PARTS, PARTS_PER_OPERATION * node.config.max_txn_ops)
         self._duplex = DuplexCalls(node, self._bodies, self._body_limit, self._message_limit, self._max_parts)
+        lease = LeaseService(node)
         watch_text = WatchText(lambda: node.machine.store, self._message_limit)
         self.routes: dict[str, Route | StreamRoute | DuplexRoute] = {
             "/v3/kv/range": Route(RangeRequest, kv.range),
@@ -92,6 +102,11 @@ class JsonGateway:
             "/v3/kv/deleterange": Route(DeleteRangeRequest, kv.delete_range),
             "/v3/kv/txn": Route(TxnRequest, kv.txn),
             "/v3/kv/compaction": Route(CompactionRequest, kv.compact),
+            "/v3/lease/grant": Route(LeaseGrantRequest, lease.grant),
+            "/v3/lease/revoke": Route(LeaseRevokeRequest, lease.revoke),
+            "/v3/lease/timetolive": Route(LeaseTimeToLiveRequest, lease.time_to_live),
+            "/v3/lease/leases": Route(LeaseLeasesRequest, lease.leases),
+            "/v3/lease/keepalive": DuplexRoute(LeaseKeepAliveRequest, lease.keep_alive),
             "/v3/cluster/member/list": Route(MemberListRequest, cluster.member_list),
             "/v3/cluster/member/add": Route(MemberAddRequest, cluster.member_add),
             "/v3/cluster/member/remove": Route(MemberRemoveRequest, cluster.member_remove),
@@ -107,6 +122,8 @@ class JsonGateway:
             "/v3/maintenance/snapshot": StreamRoute(SnapshotRequest, maintenance.snapshot),
             "/v3/watch": DuplexRoute(WatchRequest, WatchService(node).watch, watch_text.lines),
         }
+        for name in ("revoke", "timetolive", "leases"):
+            self.routes[f"/v3/kv/lease/{name}"] = self.routes[f"/v3/lease/{name}"]
 
     async def handle(
         self, request: web.BaseRequest, route: Route | StreamRoute | DuplexRoute
@@ -137,6 +154,7 @@ class JsonGateway:
     async def _stream(
         self, request: web.BaseRequest, route: StreamRoute, message: Any, seconds: float | None
     ) -> web.StreamResponse:
+        check_begins(seconds)
         try:
             check_learner(self._node, message)
         except RaftKvError as error:
@@ -148,15 +166,13 @@ class JsonGateway:
 async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], message: Any) -> Any:
     if seconds is None:
         return await call(message)
-    if seconds < SHORTEST_SECONDS:
-        # over before it could begin: then it must not begin
-        raise TimeoutError
+    check_begins(seconds)
     async with asyncio.timeout(seconds):
         return await call(message)
 
 
 def pairs_in(response: Any) -> int:
-    """Return how many key-value pairs, or operations, a response holds."""
+    """Return how many key-value pairs, keys, leases or operations a response holds."""
     match response:
         case RangeResponse():
             return len(response.kvs)
@@ -167,6 +183,10 @@ def pairs_in(response: Any) -> int:
         case ResponseOp():
             answers = (response.response_range, response.response_delete_range, response.response_txn)
             return sum(map(pairs_in, answers))
+        case LeaseTimeToLiveResponse():
+            return len(response.keys)
+        case LeaseLeasesResponse():
+            return len(response.leases)
         case _:
             return 0
 

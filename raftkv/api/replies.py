@@ -65,6 +65,11 @@ def without_origin(response: web.StreamResponse) -> web.StreamResponse:
     return response
 
 
+def no_messages() -> web.StreamResponse:
+    """Answer a call for a stream that ended without any message, which has no header of gRPC's then."""
+    return web.StreamResponse(headers=_JSON)
+
+
 def error(status: Status) -> web.Response:
     """Answer a call that failed."""
     return web.Response(status=status.http, body=error_body(status), headers=_JSON)

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from raftkv.api import replies
-from raftkv.api.call_options import SHORTEST_SECONDS
 from raftkv.api.status import DEADLINE_EXCEEDED, Status, status_of
 from raftkv.errors import NoLeader, RaftKvError
 from raftkv.node.node import Node
@@ -63,8 +62,6 @@ async def limited(
 
     Raises that error, NoLeader, NodeStopped, and TimeoutError after ``seconds``.
     """
-    if seconds is not None and seconds < SHORTEST_SECONDS:
-        raise TimeoutError
     if needs_leader and not node.has_leader:
         raise NoLeader
     ended: list[Exception] = []
@@ -118,7 +115,8 @@ async def answer_stream(
             await write_chunk(reply, error_body(status))
     except (ClientGone, ConnectionError):
         drop(request)
-    return reply
+        return reply
+    return reply if reply.prepared else replies.no_messages()
 
 
 async def _send_all(

@@ -56,6 +56,16 @@ FLAGS = (
     Flag("host-whitelist", "*", "names (the Host header) under which clients may call; *: all"),
     Flag("enable-raftkv-api", "true", "false: no pages under /raftkv/v1/, which show data to all who ask"),
     Flag("experimental-watch-progress-notify-interval", "10m", "time between two words of an idle watch"),
+    Flag(
+        "experimental-enable-lease-checkpoint",
+        "false",
+        "true: every five minutes the leader logs how long leases have left, for the next leader",
+    ),
+    Flag(
+        "experimental-enable-lease-checkpoint-persist",
+        "false",
+        "taken for etcd's sake: a checkpoint always outlasts restarts",
+    ),
     Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
     Flag("check-rules", "false", "true: hold every step against the rules of Raft; slow, for finding bugs"),
     Flag("record-core", "(none)", "a new file for a record of every call of the core; for finding bugs"),

@@ -13,9 +13,11 @@ from raftkv.raft import Entry, EntryKind, Status, decode_configuration
 class AddressBook:
     """Peer URLs by member id. An address outlives its member: an entry may still be rolled back."""
 
-    def __init__(self, members: Iterable[MemberInfo]) -> None:
+    def __init__(self, members: Iterable[MemberInfo], entries: Sequence[Entry]) -> None:
+        """Begin with ``members`` and what ``entries`` change; raises what ``learn_from`` raises."""
         self._urls: dict[int, tuple[str, ...]] = {}
         self.learn(members)
+        self.learn_from(entries)
 
     def learn(self, members: Iterable[MemberInfo]) -> None:
         """Take over the addresses of members."""

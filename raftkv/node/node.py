@@ -155,8 +155,7 @@ class Node:
         self._leader_calls = self._make_leader_calls()
         self._changes = self._make_changes()
         self._expiry = self._make_expiry()
-        self._addresses = AddressBook(self.machine.membership.members())
-        self._addresses.learn_from(restored.entries)
+        self._addresses = AddressBook(self.machine.membership.members(), restored.entries)
         self._peers: Mapping[int, Sequence[str]] = {}
         self.quota = Quota(config.quota_bytes, identity.member_id, self.machine, self.propose)
         self.slice_seconds = SLICE_SECONDS  # a simulation, where steps take no time, tries the shortest

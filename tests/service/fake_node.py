@@ -11,8 +11,10 @@ from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberChange, MemberInfo, check_change, encode_change, encode_members
 from raftkv.mvcc.watch import Watches
 from raftkv.node.config import Config
+from raftkv.node.expiry import Expiry
 from raftkv.node.node import CHANGES
 from raftkv.node.open_streams import OpenStreams
+from raftkv.node.questions import KeepAlive, Question, TimeToLive
 from raftkv.node.quota import Quota
 from raftkv.node.snapshotter import Backup
 from raftkv.node.steps import Steps
@@ -66,12 +68,44 @@ class FakeNode:
         self.cancelled = asyncio.Event()
         self.started = asyncio.Event()
         self.steps = Steps(asyncio.get_running_loop().time, discard)
+        self.expiry = self._make_expiry()
+        self.fail_question: RaftKvError | None = None
         self.backup_file = FakeFile(b"")
         self.backups = 0
         self.fail_backup: RaftKvError | None = None
         self.snapshots = 0
         members = [MemberInfo(MEMBER, "", ("http://127.0.0.1:2380",), (), is_learner=False)]
         self.machine.apply_configuration(1, encode_members(members))
+
+    def _make_expiry(self) -> Expiry:
+        expiry = Expiry(
+            self.config,
+            asyncio.get_running_loop(),
+            self.machine,
+            self.steps,
+            leads_in=lambda: self.term,
+            confirmed=self.read_barrier,
+            propose=self.proposed.append,
+            propose_and_wait=self.propose,
+        )
+        expiry.lead(self.term)
+        return expiry
+
+    async def ask_leader_again(self, question: Question) -> Any:
+        if self.fail_question is not None:
+            raise self.fail_question
+        match question:
+            case KeepAlive(lease):
+                return await self.expiry.keep_alive(lease)
+            case TimeToLive(lease):
+                return await self.expiry.time_to_live(lease)
+        raise AssertionError(f"nobody asks {question}")
+
+    def new_lease_id(self) -> int:
+        return 1000 + len(self.machine.leases)
+
+    async def leases_in_order(self) -> list[int]:
+        return await self.expiry.in_order()
 
     @property
     def applied_index(self) -> int:
@@ -115,6 +149,7 @@ class FakeNode:
         applied = self.machine.apply_command(
             index, encode_command(RequestId(self.member_id, 1, index), request)
         )
+        self.expiry.applied()
         if applied.error is not None:
             raise applied.error
         while self.watches.step():
