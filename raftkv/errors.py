@@ -289,3 +289,19 @@ class UnhealthyCluster(RequestError):
 
 class NotSupportedForLearner(RequestError):
     """A learner answers nothing but its status, serializable ranges and backups."""
+
+
+class SessionExpired(RequestError):
+    """The lease ended while its holder waited for a lock."""
+
+
+class ElectionNoLeader(RequestError):
+    """Nobody leads this election."""
+
+
+class ElectionNotLeader(RequestError):
+    """Who says to lead this election does not, or no more."""
+
+
+class LeaderKeyMissing(RequestError):
+    """A call on behalf of an election's leader does not name it."""

@@ -13,6 +13,7 @@ from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, read_body
 from raftkv.api.call_options import check_begins, requires_leader, timeout_of
 from raftkv.api.duplex import DuplexCalls, DuplexRoute
+from raftkv.api.recipes import recipe, recipe_stream
 from raftkv.api.status import DEADLINE_EXCEEDED, status_of
 from raftkv.api.watch_text import WatchText
 from raftkv.errors import NoLeader, RaftKvError
@@ -25,6 +26,7 @@ from raftkv.schema.cluster import (
     MemberRemoveRequest,
     MemberUpdateRequest,
 )
+from raftkv.schema.election import CampaignRequest, LeaderRequest, ProclaimRequest, ResignRequest
 from raftkv.schema.json_decode import MAX_PARTS
 from raftkv.schema.kv import (
     CompactionRequest,
@@ -46,6 +48,7 @@ from raftkv.schema.lease import (
     LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse,
 )
+from raftkv.schema.lock import LockRequest, UnlockRequest
 from raftkv.schema.maintenance import (
     AlarmRequest,
     DefragmentRequest,
@@ -57,7 +60,16 @@ from raftkv.schema.maintenance import (
     StatusRequest,
 )
 from raftkv.schema.watch import WatchRequest
-from raftkv.service import ClusterService, KvService, LeaseService, MaintenanceService, WatchService
+from raftkv.service import (
+    ClusterService,
+    ElectionService,
+    Events,
+    KvService,
+    LeaseService,
+    LockService,
+    MaintenanceService,
+    WatchService,
+)
 from raftkv.service.learner import check_learner
 from raftkv.service.limits import MESSAGE_OVERHEAD_BYTES
 
@@ -122,8 +134,24 @@ class JsonGateway:
             "/v3/maintenance/snapshot": StreamRoute(SnapshotRequest, maintenance.snapshot),
             "/v3/watch": DuplexRoute(WatchRequest, WatchService(node).watch, watch_text.lines),
         }
+        self.routes |= self._recipe_routes(kv, lease)
         for name in ("revoke", "timetolive", "leases"):
             self.routes[f"/v3/kv/lease/{name}"] = self.routes[f"/v3/lease/{name}"]
+
+    def _recipe_routes(
+        self, kv: KvService, leases: LeaseService
+    ) -> dict[str, Route | StreamRoute | DuplexRoute]:
+        events = Events(self._node)
+        lock, election = LockService(kv, leases, events), ElectionService(kv, leases, events)
+        return {
+            "/v3/lock/lock": Route(LockRequest, recipe(lock.lock)),
+            "/v3/lock/unlock": Route(UnlockRequest, recipe(lock.unlock)),
+            "/v3/election/campaign": Route(CampaignRequest, recipe(election.campaign)),
+            "/v3/election/proclaim": Route(ProclaimRequest, recipe(election.proclaim)),
+            "/v3/election/leader": Route(LeaderRequest, recipe(election.leader)),
+            "/v3/election/observe": StreamRoute(LeaderRequest, recipe_stream(election.observe)),
+            "/v3/election/resign": Route(ResignRequest, recipe(election.resign)),
+        }
 
     async def handle(
         self, request: web.BaseRequest, route: Route | StreamRoute | DuplexRoute

@@ -8,6 +8,10 @@ from typing import NamedTuple
 from raftkv import errors
 
 
+class CallFailed(errors.RaftKvError):
+    """A call failed inside the server, in a way that is told as Unknown with the text of this error."""
+
+
 class Status(NamedTuple):
     """What a failed call is answered with: gRPC code, HTTP status and text."""
 
@@ -54,6 +58,10 @@ _FIXED: dict[type[errors.RaftKvError], Status] = {
     ),
     errors.UnhealthyCluster: Status(14, 503, "etcdserver: unhealthy cluster"),
     errors.NotSupportedForLearner: Status(14, 503, "etcdserver: rpc not supported for learner"),
+    errors.SessionExpired: Status(2, 500, "mutex: session expired"),
+    errors.ElectionNoLeader: Status(2, 500, "election: no leader"),
+    errors.ElectionNotLeader: Status(2, 500, "election: not leader"),
+    errors.LeaderKeyMissing: Status(2, 500, '"leader" field must be provided'),
     errors.NoLeader: Status(14, 503, "etcdserver: no leader"),
     errors.NotCapable: Status(14, 503, "etcdserver: not capable"),
     # etcd declares ResourceExhausted here, but what leaves its server is Unknown
@@ -76,6 +84,8 @@ def status_of(error: errors.RaftKvError) -> Status:
     fixed = _FIXED.get(type(error))
     if fixed is not None:
         return fixed
+    if isinstance(error, CallFailed):
+        return Status(UNKNOWN_CODE, 500, str(error))
     if isinstance(error, errors.InvalidRequest):
         return Status(3, 400, str(error))
     if isinstance(error, errors.MessageTooLarge):
