@@ -20,14 +20,13 @@ class Rule(NamedTuple):
 OWN_SIZE = "a file of bbolt pages there, the bytes of keys and values and their history here"
 OWN_LOG = "each system writes entries of its own (its name, its version) to its log, besides the requests"
 
-TIME = "time goes on between two requests: only that less is left than was granted is the same"
+TIME = "time goes on between two requests: only that no more is left than was granted is the same"
 
 
 def _left(match: re.Match[str]) -> str:
-    left, granted = int(match[1]), int(match[2])
-    return (
-        f'"TTL":"less","grantedTTL":"{granted}"' if granted - SLOWEST_SECONDS <= left < granted else match[0]
-    )
+    left, granted = int(match[1] or "0"), int(match[2])
+    went_on = granted - SLOWEST_SECONDS <= left <= granted
+    return f'"TTL":"left","grantedTTL":"{granted}"' if went_on else match[0]
 
 
 def _sorted(match: re.Match[str]) -> str:
@@ -39,7 +38,7 @@ SLOWEST_SECONDS = 15
 BODY: tuple[Rule, ...] = (
     Rule(r'("dbSize(?:InUse)?"):"\d+"', r'\1:"N"', OWN_SIZE),
     Rule(r'("raft(?:Applied)?Index"):"\d+"', r'\1:"N"', OWN_LOG),
-    Rule(r'"TTL":"(\d+)","grantedTTL":"(\d+)"', _left, TIME),
+    Rule(r'(?:"TTL":"(\d+)",)?"grantedTTL":"(\d+)"', _left, TIME),
     Rule(r'"keys":\[([^]]*)\]', _sorted, "etcd lists the keys of a lease in no fixed order"),
     Rule(r'("hash"):\d+', r"\1:N", "a checksum of what each system keeps in its own form"),
     Rule(
