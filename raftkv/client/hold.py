@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from raftkv.client import compare
 from raftkv.client.lease import Lease, Leases
-from raftkv.client.outcome import LeaseLost, LeaseNotFound, OutcomeUnknown
+from raftkv.client.outcome import LeaseLost, LeaseNotFound, NoAnswer, OutcomeUnknown, Refused, WrongAnswer
 from raftkv.client.rules import backoff, is_passing
 from raftkv.errors import RaftKvError
 from raftkv.schema.kv import Compare
@@ -61,7 +61,7 @@ class Holding(Generic[H]):
             lease = await self._leases.grant(self._ttl)
             try:
                 self._held = await self._ask(lease)
-            except (LeaseLost, LeaseNotFound, OutcomeUnknown) as error:
+            except RaftKvError as error:
                 await lease.release()
                 if not _is_worth_another_lease(error):
                     raise
@@ -81,6 +81,7 @@ class Holding(Generic[H]):
 
 
 def _is_worth_another_lease(error: RaftKvError) -> bool:
-    if not isinstance(error, OutcomeUnknown):
+    reason = error.__cause__ if isinstance(error, OutcomeUnknown) else error
+    if isinstance(reason, Refused | NoAnswer | WrongAnswer) and is_passing(reason):
         return True
-    return isinstance(error.__cause__, RaftKvError) and is_passing(error.__cause__)
+    return isinstance(reason, LeaseLost | LeaseNotFound)

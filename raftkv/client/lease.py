@@ -117,10 +117,16 @@ class Leases:
         self._kept: list[Lease] = []
 
     async def grant(self, ttl: int, lease_id: int = 0) -> Lease:
-        """Make a lease and keep it alive. Raises as a write does."""
+        """Make a lease and keep it alive.
+
+        When the server picks the id, an attempt in doubt is repeated: the lease that nobody knows of, if
+        there is one, holds no key and runs out. With an id of one's own it is a write like others.
+        """
         asked_at = asyncio.get_running_loop().time()
         request = LeaseGrantRequest(TTL=ttl, ID=lease_id)
-        granted = await self._http.call("/v3/lease/grant", request, LeaseGrantResponse, repeatable=False)
+        granted = await self._http.call(
+            "/v3/lease/grant", request, LeaseGrantResponse, repeatable=lease_id == 0
+        )
         lease = Lease(self._http, granted, asked_at)
         self._kept = [kept for kept in self._kept if not kept.lost.is_set()]
         self._kept.append(lease)

@@ -7,6 +7,7 @@ out (by reading a key that a txn has guarded, say), so the caller is told with O
 Nothing here does input or output: a client tells ``Call`` what became of an attempt and what time it is.
 """
 
+import re
 from enum import Enum
 
 from raftkv.client.endpoint import Endpoint, Endpoints
@@ -48,10 +49,16 @@ _CERTAIN_TEXTS = _PASSING_TEXTS | {
 }
 """Errors after which nothing has changed, whatever their code is."""
 
+_INTERRUPTED = re.compile(
+    "etcdserver: (request timed out.*|leader changed|server stopped)|.*context (deadline exceeded|canceled)",
+    re.S,
+)
+"""Errors of a member in trouble. Also by text: of its lock and election services every error has code 2."""
+
 _LASTING_TEXTS = frozenset({"etcdserver: not capable", "etcdserver: unhealthy cluster"})
 """Errors with the code Unavailable that asking again does not help against."""
 
-UNKNOWN, DEADLINE_EXCEEDED, UNAVAILABLE = 2, 4, 14
+_UNAVAILABLE = 14
 
 
 class Meaning(Enum):
@@ -83,9 +90,9 @@ def is_passing(failure: RaftKvError) -> bool:
             return True
         case Refused(code=code):
             text = str(failure)
-            timed_out = code in (UNKNOWN, DEADLINE_EXCEEDED) and "deadline exceeded" in text
-            unavailable = code == UNAVAILABLE and text not in _LASTING_TEXTS
-            return text in _PASSING_TEXTS or timed_out or unavailable
+            interrupted = _INTERRUPTED.fullmatch(text) is not None
+            unavailable = code == _UNAVAILABLE and text not in _LASTING_TEXTS
+            return text in _PASSING_TEXTS or interrupted or unavailable
         case WrongAnswer(status=status):
             return status >= 500  # a proxy's, for a member that is not there
     return False

@@ -65,7 +65,7 @@ async def test_a_write_that_may_have_happened_is_never_sent_again(start: Start, 
             lambda: client.delete("k"),
             lambda: client.txn().then(ops.put("k")).commit(),
             lambda: client.compact(1),
-            lambda: client.lease(5).__aenter__(),
+            lambda: client.lease(5, lease_id=7).__aenter__(),
             lambda: client.cluster.add(["http://a:1"]),
         ):
             client._http.endpoints.first = 0
@@ -264,10 +264,18 @@ async def test_a_lease_is_renewed_at_another_member(start: Start) -> None:
         assert not lease.lost.is_set()
 
 
-async def test_a_lock_in_doubt_is_asked_for_again_with_another_lease_only(start: Start) -> None:
+async def test_a_lease_of_which_nothing_is_known_is_asked_for_again(start: Start) -> None:
+    first, second = await start(hangs_up), await start(Leases())
+    async with Client([first.url, second.url]) as client, client.lease(5) as lease:
+        assert lease.id == 1
+    assert first.paths == ["/v3/lease/grant"]
+
+
+@pytest.mark.parametrize("act", [*IN_DOUBT, refuses("etcdserver: request timed out", 2, 500)])
+async def test_a_lock_in_doubt_is_asked_for_again_with_another_lease_only(start: Start, act: Act) -> None:
     """The first lease is ended before, so that the first attempt can't get the lock any more."""
     first, second = Leases(), Leases()
-    first.lock, second.granted = hangs_up, 100
+    first.lock, second.granted = act, 100
     one, other = await start(first), await start(second)
     async with Client([one.url, other.url]) as client:
         async with client.lock("name") as held:
