@@ -46,7 +46,8 @@ H = TypeVar("H", bound=Held)
 class Holding(Generic[H]):
     """Something to be held inside ``async with``; to enter takes as long as others hold it.
 
-    ``ask`` asks for it once, with a lease. Limit the wait with ``asyncio.timeout``.
+    ``ask`` asks for it once, with a lease. Limit the wait with ``asyncio.timeout``. For one block at a time:
+    two tasks that want to exclude each other need one each.
     """
 
     def __init__(self, leases: Leases, ttl: int, ask: Callable[[Lease], Awaitable[H]]) -> None:
@@ -54,13 +55,25 @@ class Holding(Generic[H]):
         self._ttl = ttl
         self._ask = ask
         self._held: H | None = None
+        self._is_wanted = False
 
     async def __aenter__(self) -> H:
+        if self._is_wanted:
+            raise RuntimeError("in use already; each block needs an object of its own")
+        self._is_wanted = True
+        try:
+            self._held = await self._acquire()
+        except BaseException:
+            self._is_wanted = False
+            raise
+        return self._held
+
+    async def _acquire(self) -> H:
         failures = 0
-        while self._held is None:
+        while True:
             lease = await self._leases.grant(self._ttl)
             try:
-                self._held = await self._ask(lease)
+                return await self._ask(lease)
             except RaftKvError as error:
                 await lease.release()
                 if not _is_worth_another_lease(error):
@@ -70,14 +83,16 @@ class Holding(Generic[H]):
             except BaseException:
                 await lease.release()
                 raise
-        return self._held
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._held is not None
         held, self._held = self._held, None
-        await held.release()
+        try:
+            await held.release()
+        finally:
+            self._is_wanted = False
 
 
 def _is_worth_another_lease(error: RaftKvError) -> bool:

@@ -56,6 +56,7 @@ class Subscription(Generic[M, T]):
         self._closed = False
 
     async def __aenter__(self) -> Self:
+        await self._first_call()
         while not self._has_begun:
             await self._advance()
         return self
@@ -84,23 +85,27 @@ class Subscription(Generic[M, T]):
     async def _prepare(self) -> None:
         """Do what has to be done before the first stream."""
 
-    async def _advance(self) -> None:
-        """Take one reply, or one step on the way to a stream that gives one. Raises what lasts."""
-        clock = asyncio.get_running_loop().time
+    async def _first_call(self) -> Call:
         if self._call is None:
             await self._prepare()
-            deadline = math.inf if self._has_begun else clock() + self._http.timeout
+            now = asyncio.get_running_loop().time()
+            deadline = math.inf if self._has_begun else now + self._http.timeout
             self._call = Call(self._http.endpoints, deadline, repeatable=True)
+        return self._call
+
+    async def _advance(self) -> None:
+        """Take one reply, or one step on the way to a stream that gives one. Raises what lasts."""
+        call = await self._first_call()
         try:
-            self._items.extend(await self._receive(self._call))
+            self._items.extend(await self._receive(call))
         except RaftKvError as error:
             self._drop()
             if not self._closed and not self._http.closed:
-                await asyncio.sleep(self._wait(self._call, error, clock()))
+                await asyncio.sleep(self._wait(call, error))
         else:
             if self._source.started:
                 self._has_begun = True
-                self._call.begin_anew(math.inf)
+                call.begin_anew(math.inf)
 
     async def _receive(self, call: Call) -> list[T]:
         if self._stream is None:
@@ -113,9 +118,9 @@ class Subscription(Generic[M, T]):
     def _patience(self) -> float:
         return SILENCE_SECONDS if self._source.started else START_SECONDS
 
-    def _wait(self, call: Call, error: RaftKvError, now: float) -> float:
+    def _wait(self, call: Call, error: RaftKvError) -> float:
         try:
-            return call.after(error, now)
+            return call.after(error, asyncio.get_running_loop().time())
         except RaftKvError:
             self._closed = True
             raise

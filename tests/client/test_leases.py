@@ -126,6 +126,15 @@ async def test_writes_can_be_tied_to_a_lock(client: Client, name: str) -> None:
     assert pair.value == b"inside"
 
 
+async def test_one_lock_object_does_not_let_two_blocks_in(client: Client, name: str) -> None:
+    lock = client.lock(name)
+    for _ in range(2):
+        async with lock:
+            with pytest.raises(RuntimeError, match="an object of its own"):
+                async with lock:
+                    raise AssertionError("locked twice")
+
+
 async def test_a_lock_whose_lease_ends_is_lost_and_the_next_one_has_it(client: Client, name: str) -> None:
     async with client.lock(name, ttl=3) as held:
         await end(client, held.lease.id)
@@ -198,6 +207,12 @@ async def test_who_leads_and_what_is_proclaimed_is_observed(client: Client, name
     async with election.campaign("end"):
         await asyncio.wait_for(observing, 10)
     assert seen == [b"one", b"two", b"end"]
+
+
+async def test_an_observation_is_entered_while_nobody_leads(client: Client, name: str) -> None:
+    election = client.election(name)
+    async with election.observe() as leaders, election.campaign("one"), asyncio.timeout(20):
+        assert (await anext(leaders)).value == b"one"
 
 
 async def test_a_lease_can_t_be_lost_unnoticed_while_a_lock_is_waited_for(client: Client, name: str) -> None:
