@@ -100,10 +100,16 @@ class BackgroundLoad:
 
 
 @contextmanager
-def background_load(url: str, keys: int, rate: float, seconds: float = 0) -> Iterator[BackgroundLoad]:
-    """Keep putting at ``rate``, for ``seconds`` or until ``stop``; ended with the block."""
+def background_load(
+    url: str, keys: int, rate: float, seconds: float = 0, *, stamp: bool = False
+) -> Iterator[BackgroundLoad]:
+    """Keep putting at ``rate``, for ``seconds`` or until ``stop``; ended with the block.
+
+    ``stamp``: values begin with the time of their put, see ``steady.py``.
+    """
     command = [sys.executable, str(STEADY), url, "--keys", str(keys), "--rate", str(rate)]
     command += ["--seconds", str(seconds), "--connections", str(CONNECTIONS)]
+    command += ["--stamp"] * stamp
     with tempfile.NamedTemporaryFile() as out:
         command += ["--out", out.name]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

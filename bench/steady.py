@@ -1,6 +1,6 @@
 """Puts over plain HTTP at a steady rate, or as fast as they are answered; every answer's time is kept.
 
-    python bench/steady.py URL --keys N [--rate R] [--seconds S] [--connections C] --out FILE
+    python bench/steady.py URL --keys N [--rate R] [--seconds S] [--connections C] [--stamp] --out FILE
     python bench/steady.py URL --keys N --load [--first M] --out FILE
 
 The load is *open*: requests are due at fixed moments, and a latency counts from the moment at which the
@@ -8,8 +8,9 @@ request was due, not from the one at which a connection was free for it. So a st
 many late requests, as its clients would see it. Where this program itself was late, the moment at which it
 came to the request counts as due; how late that was at most is reported as "behind".
 
-``--load`` writes every key once instead, in txns of 128 puts. It runs in a process of its own, so that its
-garbage collector and its event loop are not those of what is measured. Moments are seconds of the
+With ``--stamp`` a value begins with the moment at which its put was sent, in nanoseconds, for those who
+watch. ``--load`` writes every key once instead, in txns of 128 puts. It runs in a process of its own, so
+that its garbage collector and its event loop are not those of what is measured. Moments are seconds of the
 system's monotonic clock, which all processes of a machine share.
 """
 
@@ -19,10 +20,11 @@ import gc
 import json
 import signal
 import sys
+from base64 import b64encode
 from collections import deque
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -34,7 +36,16 @@ VALUE = "QUJD" * 85 + "QQ=="
 TXN_PUTS = 128
 LOAD_CONNECTIONS = 8
 STRIDE, PRIME = 48_271, 2_147_483_647
-DRAIN_SECONDS = 15.0
+DRAIN_SECONDS = 60.0
+
+
+STAMP_BYTES = 24
+"""A stamp is that many digits: 32 bytes in base64, without padding."""
+
+
+def stamped() -> str:
+    """Return a value of 256 bytes, as base64, that begins with the time."""
+    return b64encode(b"%0*d" % (STAMP_BYTES, monotonic_ns())).decode() + VALUE[4 * STAMP_BYTES // 3 :]
 
 
 def key_of(number: int) -> str:
@@ -42,8 +53,8 @@ def key_of(number: int) -> str:
     return f"{number * STRIDE % PRIME:016x}"
 
 
-def put(host: str, number: int) -> bytes:
-    return request(host, "/v3/kv/put", f'{{"key":"{key_of(number)}","value":"{VALUE}"}}')
+def put(host: str, number: int, value: str = VALUE) -> bytes:
+    return request(host, "/v3/kv/put", f'{{"key":"{key_of(number)}","value":"{value}"}}')
 
 
 def txn(host: str, numbers: range) -> bytes:
@@ -107,10 +118,11 @@ def is_complete(head: bytes, body: bytes) -> bool:
 class Steady:
     """Puts on existing keys, one at each due moment, over a fixed number of connections."""
 
-    def __init__(self, url: str, keys: int) -> None:
+    def __init__(self, url: str, keys: int, *, stamp: bool = False) -> None:
         parts = urlsplit(url)
         self._host, self._port = str(parts.hostname), int(parts.port or 0)
         self._keys = keys
+        self._value = stamped if stamp else lambda: VALUE
         self._free: deque[Connection] = deque()
         self._due: deque[float] = deque()
         self._under_way = 0
@@ -150,7 +162,7 @@ class Steady:
             number = self._sent * STRIDE % self._keys
             self._sent += 1
             self._under_way += 1
-            answered = connection.send(put(self._host, number))
+            answered = connection.send(put(self._host, number, self._value()))
             answered.add_done_callback(partial(self._done, connection, due))
 
     def _done(self, connection: Connection, due: float, answered: "asyncio.Future[bool]") -> None:
@@ -184,7 +196,7 @@ async def load(url: str, first: int, keys: int) -> dict[str, Any]:
 
 
 async def steady(arguments: argparse.Namespace) -> dict[str, Any]:
-    generator = Steady(arguments.url, arguments.keys)
+    generator = Steady(arguments.url, arguments.keys, stamp=arguments.stamp)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, generator.stopping.set)
     await generator.connect(arguments.connections)
     await generator.run(arguments.rate, arguments.seconds)
@@ -197,6 +209,7 @@ def main() -> int:
     parser.add_argument("--keys", type=int, required=True, help="how many keys there are, or are to be")
     parser.add_argument("--first", type=int, default=0, help="with --load: the first key to write")
     parser.add_argument("--load", action="store_true", help="write every key once, fast")
+    parser.add_argument("--stamp", action="store_true", help="let values tell when their put was sent")
     parser.add_argument("--rate", type=float, default=1000.0, help="puts a second (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="0: until SIGTERM (default %(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="default %(default)s")
