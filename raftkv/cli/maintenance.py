@@ -1,13 +1,13 @@
 """``raftkv alarm``, ``defrag``, ``compaction``, ``endpoint hashkv`` and ``move-leader``."""
 
 import argparse
-from typing import Any
 
 from raftkv.cli.endpoints import PATIENCE_SECONDS, client_of, endpoints
 from raftkv.cli.exits import Exit, exit_for
+from raftkv.cli.members import member_id
 from raftkv.cli.output import print_json, say
 from raftkv.client import SyncClient
-from raftkv.errors import ConfigError, NoLeader, RaftKvError
+from raftkv.errors import NoLeader, RaftKvError
 
 
 def alarm_list(arguments: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ def hash_kv(arguments: argparse.Namespace) -> int:
 def move_leader(arguments: argparse.Namespace) -> int:
     """Hand leadership to another member, whose name or hexadecimal id is given."""
     leader, client = _leader(endpoints(arguments))
-    target = _member(client, arguments.member)
+    target = member_id(client, arguments.member)
     client.post_json("/v3/maintenance/transfer-leadership", {"targetID": str(target)})
     if arguments.json:
         print_json({"from": f"{leader:x}", "to": f"{target:x}"})
@@ -114,16 +114,3 @@ def _leader(urls: list[str]) -> tuple[int, SyncClient]:
         if (leader := status.get("leader")) and leader == status.get("header", {}).get("member_id"):
             return int(leader), client
     raise NoLeader(f"no leader among {', '.join(urls)}")
-
-
-def _member(client: SyncClient, text: str) -> int:
-    """Return the id of the member that has this name or, in hexadecimal, this id. Raises ConfigError."""
-    members: list[dict[str, Any]] = client.post_json("/v3/cluster/member/list", {}).get("members", [])
-    named = [int(member["ID"]) for member in members if member.get("name") == text]
-    if named:
-        return named[0]
-    try:
-        return int(text, 16)
-    except ValueError:
-        names = ", ".join(f"{member.get('name', '')} ({int(member['ID']):x})" for member in members)
-        raise ConfigError(f"there is no member {text!r}; the members are {names}") from None

@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster_verbs(verbs)
     _add_member_verbs(verbs)
     _add_key_verbs(verbs)
+    _add_membership_verbs(verbs)
     _add_maintenance_verbs(verbs)
     _add_snapshot_verbs(verbs)
     _add_wal(verbs)
@@ -117,6 +118,24 @@ def _add_key_verbs(verbs: Any) -> None:
     get = _verb(verbs, "get", "print the value of one key", _keys("get"), _ENDPOINT, _DATA, _JSON)
     get.add_argument("key", metavar="KEY")
     get.add_argument("--serializable", action="store_true", help="answer from one member, maybe stale")
+
+
+def _add_membership_verbs(verbs: Any) -> None:
+    text = "List the members of a cluster, and change them while it runs."
+    member = verbs.add_parser("member", help="list, add and remove members", description=text)
+    actions = member.add_subparsers(title="verbs", metavar="VERB", required=True)
+    common = (_ENDPOINT, _DATA, _JSON)
+    urls = argparse.ArgumentParser(add_help=False)
+    urls.add_argument("--peer-urls", action="append", required=True, metavar="URL,..", help="its peer URLs")
+    which = _parent("member", metavar="MEMBER", help="its name, or its id in hexadecimal")
+    listing = _verb(actions, "list", "list the members", _members("list_members"), *common)
+    listing.add_argument("--serializable", action="store_true", help="as one member knows them")
+    add = _verb(actions, "add", "add a member, to be started then", _members("add"), urls, *common)
+    add.add_argument("name", metavar="NAME", help="what it will be called")
+    add.add_argument("--learner", action="store_true", help="it gets the log and has no vote yet")
+    _verb(actions, "remove", "remove a member for good", _members("remove"), which, *common)
+    _verb(actions, "update", "give a member other peer URLs", _members("update"), which, urls, *common)
+    _verb(actions, "promote", "let a learner vote", _members("promote"), which, *common)
 
 
 def _add_maintenance_verbs(verbs: Any) -> None:
@@ -335,6 +354,22 @@ def _maintenance(verb: str) -> Run:
             "move_leader": maintenance.move_leader,
             "alarm_list": maintenance.alarm_list,
             "alarm_disarm": maintenance.alarm_disarm,
+        }
+        return actions[verb](arguments)
+
+    return run
+
+
+def _members(verb: str) -> Run:
+    def run(arguments: argparse.Namespace) -> int:
+        from raftkv.cli import members
+
+        actions: dict[str, Run] = {
+            "list_members": members.list_members,
+            "add": members.add,
+            "remove": members.remove,
+            "update": members.update,
+            "promote": members.promote,
         }
         return actions[verb](arguments)
 

@@ -79,6 +79,16 @@ class SyncClient:
         body = {"action": "DEACTIVATE", "memberID": str(member), "alarm": alarm}
         self._write("/v3/maintenance/alarm", body)
 
+    def members(self, *, serializable: bool = False) -> list[dict[str, Any]]:
+        """Return the members as in etcd's API; a serializable list is what one member knows."""
+        body = {"linearizable": not serializable}
+        members: list[dict[str, Any]] = self._read("/v3/cluster/member/list", body).get("members", [])
+        return members
+
+    def change_members(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Let the cluster ``add``, ``remove``, ``update`` or ``promote`` a member; see etcd's API."""
+        return self._write(f"/v3/cluster/member/{verb}", body)
+
     def backup(self, write: Callable[[bytes], object]) -> int:
         """Hand a backup of the first endpoint that can be reached to ``write``, piece by piece.
 
