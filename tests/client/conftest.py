@@ -6,17 +6,17 @@ from itertools import count
 import pytest
 
 from raftkv.client import Client
-from tests.client.systems import etcd
+from tests.client.systems import etcd, raftkv
 
-SYSTEMS = ["etcd"]
+SYSTEMS = {"etcd": etcd, "raftkv": raftkv}
 
 _numbers = count()
 
 
-@pytest.fixture(scope="session", params=SYSTEMS)
+@pytest.fixture(scope="session", params=list(SYSTEMS))
 def urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Client URLs of a running system."""
-    with etcd(tmp_path_factory.mktemp("etcd")) as found:
+    with SYSTEMS[request.param](tmp_path_factory.mktemp(request.param)) as found:
         yield found
 
 

@@ -1,4 +1,4 @@
-"""Systems that the client is run against: a real etcd, alone."""
+"""Systems that the client is run against: a real etcd, alone, and a cluster of three raftkv."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raftkv.local import free_ports
+from raftkv.local import LocalCluster, free_ports
 
 ETCD = Path(sys.executable).parent / "etcd"
 
@@ -46,3 +46,14 @@ def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]") -> None:
             pass
         time.sleep(0.05)
     raise AssertionError("etcd does not become healthy")
+
+
+@contextmanager
+def raftkv(folder: Path) -> Iterator[list[str]]:
+    """Run a cluster of three members; lend their client URLs."""
+    cluster = LocalCluster.open_or_create(folder / "cluster", 3, free_ports(6))
+    cluster.up()
+    try:
+        yield [member.client_url for member in cluster.layout.members]
+    finally:
+        cluster.down()

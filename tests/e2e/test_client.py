@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from raftkv.client import Client, OutcomeUnknown
+from raftkv.client import Client, OutcomeUnknown, Unreachable, ops
+from raftkv.client.hold import Held
 from raftkv.local import LocalCluster, free_ports
 
 KILLS = 2
 WRITERS = 4
+HOLDERS = 3
 
 
 @pytest.fixture
@@ -90,3 +93,44 @@ async def test_every_write_comes_once_and_in_order_while_leaders_are_killed(
     found = await client.get_prefix("k/")
     assert sorted(seen) == [(pair.key.decode(), pair.mod_revision) for pair in found.kvs]
     assert others == [seen, seen]
+
+
+class Turns:
+    """Who is inside a lock now, and who has written there, each time by a guard."""
+
+    def __init__(self) -> None:
+        self.inside: list[Held] = []
+        self.written: list[int] = []
+        self.over = False
+
+    async def take(self, client: Client, number: int) -> None:
+        while not self.over:
+            with suppress(OutcomeUnknown, Unreachable):
+                async with client.lock("lock", ttl=5) as held:
+                    self.inside.append(held)
+                    try:
+                        await self._inside(client, number, held)
+                    finally:
+                        self.inside.remove(held)
+
+    async def _inside(self, client: Client, number: int, held: Held) -> None:
+        assert [other for other in self.inside if not other.lost.is_set()] in ([held], [])
+        await asyncio.sleep(0.1)
+        write = client.txn().when(held.is_held()).then(ops.put("turn", str(number)))
+        if (await write.commit()).succeeded:
+            self.written.append(number)
+
+
+@pytest.mark.e2e
+async def test_a_lock_excludes_while_leaders_are_killed(cluster: LocalCluster, client: Client) -> None:
+    turns = Turns()
+    taking = [asyncio.create_task(turns.take(client, number)) for number in range(HOLDERS)]
+    for _ in range(KILLS):
+        await kill_the_leader(cluster)
+    turns.over = True
+    async with asyncio.timeout(60):
+        await asyncio.gather(*taking)
+    assert set(turns.written) == set(range(HOLDERS))
+    done = await client.get("turn")
+    assert done is not None
+    assert done.version >= len(turns.written)
