@@ -4,7 +4,7 @@ Each ``console`` and ``python`` block of README.md and docs/ runs, in order, aga
 ``./cluster.sh`` is the real one, in a folder where the virtual environment is already made. What differs from
 the text: the cluster's ports are free ones, which RAFTKV_PORTS tells ``up`` and which replace the usual ones
 in the text; and the output is compared after numbers, roles and spaces are made equal, ``...`` standing
-for anything.
+for anything. What a program prints stands as a comment behind each of its prints, or is not compared.
 """
 
 import contextlib
@@ -47,13 +47,19 @@ def steps(page: Path) -> Iterator[Step]:
         if language == "console":
             yield from console_steps(content)
         elif language == "python":
-            yield Step([sys.executable, "-c", content], content, None)
+            yield Step([sys.executable, "-c", content], content, printed(content))
 
 
 def console_steps(content: str) -> Iterator[Step]:
     for part in re.split(r"^\$ ", content, flags=re.M)[1:]:
         command, _, shown = part.partition("\n")
         yield Step(["/bin/sh", "-c", command], command, shown)
+
+
+def printed(program: str) -> str | None:
+    """Return what the comments behind the prints of a program say that it prints; None without any."""
+    comments = re.findall(r"^ *print\(.*\)(?:  # (.+))?$", program, re.M)
+    return "\n".join(comments) if any(comments) else None
 
 
 def commands_written(page: Path) -> int:
@@ -164,6 +170,12 @@ def test_the_comparison_of_outputs_can_fail() -> None:
     assert fits("n1 leader  5 ...\n", "n1   follower 17 anything\nmore\n")
     assert not fits("n1 leader 5\n", "n1 leader 5\nmore\n")
     assert not fits("OK, revision 3\n", "KO, revision 3\n")
+
+
+def test_what_a_program_prints_is_read_from_its_comments() -> None:
+    assert printed("print(1)\nprint(2)\n") is None
+    assert printed("if x:\n    print(1 + 1)  # 2\nprint(f())  # [b'a'] None\n") == "2\n[b'a'] None"
+    assert not fits(printed("print('a')  # b") or "", "a\n")
 
 
 def test_links_between_pages_lead_somewhere() -> None:
