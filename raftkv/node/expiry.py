@@ -166,13 +166,14 @@ class Expiry:
     async def time_to_live(self, lease: int) -> tuple[int, int]:
         """Return the whole seconds that a lease has left and those it was granted; (-1, 0): no such lease.
 
-        Raises NotLeader, RequestTimedOut, NodeStopped.
+        Some time has always passed, even if a clock of milliseconds does not show it. Raises NotLeader,
+        RequestTimedOut, NodeStopped.
         """
         await self._confirmed()
         granted = self._leases.granted(lease)
         if granted is None:
             return -1, 0
-        return max(0, int(self._deadline(lease) - self._loop.time())), granted
+        return max(0, ceil(self._deadline(lease) - self._loop.time()) - 1), granted
 
     async def in_order(self) -> list[int]:
         """Return all leases, on a leader by the time at which they are over; sorted in slices."""

@@ -42,6 +42,7 @@ class LeaseService:
         """Make a lease, of the least seconds at least; without an id it gets one picked here."""
         if not self._node.quota.admits(request):
             await self._node.quota.refuse()
+        self._node.machine.alarms.check(request)  # an alarm is told first, as by etcd
         validate.check_grant(request)
         seconds = max(request.TTL, self._node.config.min_lease_ttl)
         lease = request.ID or self._node.new_lease_id()

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from tests.differential.steps import Case
 
-ALL = ("kv", "txn", "compaction", "requests", "paths", "maintenance", "services", "members")
+ALL = ("kv", "txn", "lease", "compaction", "requests", "paths", "maintenance", "services", "members")
 
 
 def named(names: tuple[str, ...] | list[str]) -> Iterator[tuple[str, Case]]:

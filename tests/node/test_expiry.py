@@ -124,9 +124,9 @@ async def test_a_keepalive_lets_a_lease_begin_anew(leader: Leader) -> None:
     leader.grant(7, 5)
     for _ in range(4):
         assert await leader.look(4.0) == []
-        assert await leader.expiry.time_to_live(7) == (1, 5)
+        assert await leader.expiry.time_to_live(7) == (0, 5)
         assert await leader.expiry.keep_alive(7) == 5
-        assert await leader.expiry.time_to_live(7) == (5, 5)
+        assert await leader.expiry.time_to_live(7) == (4, 5)
     assert await leader.look(5.5) == [ExpireLease(3, 7)]
 
 
@@ -140,7 +140,7 @@ async def test_a_revoked_lease_is_counted_down_no_more(leader: Leader) -> None:
     leader.apply(LeaseRevokeRequest(7))
     assert await leader.look(99.0) == []
     leader.grant(7, 50)
-    assert await leader.expiry.time_to_live(7) == (50, 50)
+    assert await leader.expiry.time_to_live(7) == (49, 50)
 
 
 async def test_a_lease_granted_anew_in_the_same_moment_counts_from_the_beginning(leader: Leader) -> None:
@@ -148,7 +148,7 @@ async def test_a_lease_granted_anew_in_the_same_moment_counts_from_the_beginning
     leader.clock.now += 3
     leader.apply(LeaseRevokeRequest(7), LeaseGrantRequest(60, 7))
     assert await leader.look(10.0) == []
-    assert await leader.expiry.time_to_live(7) == (50, 60)
+    assert await leader.expiry.time_to_live(7) == (49, 60)
 
 
 async def test_a_keepalive_does_not_save_a_lease_whose_time_is_over(leader: Leader) -> None:
@@ -217,7 +217,7 @@ async def test_a_new_leader_gives_all_seconds_and_an_election_time_out(leader: L
     leader.grant(7, 5)
     await leader.look(4.0)
     leader.lead(5)
-    assert await leader.expiry.time_to_live(7) == (6, 5)  # also before it has looked at all
+    assert await leader.expiry.time_to_live(7) == (5, 5)  # also before it has looked at all
     await leader.look()
     assert await leader.look(5.5) == []
     assert await leader.look(1.0) == [ExpireLease(5, 7)]
@@ -236,9 +236,9 @@ async def test_a_new_leader_takes_over_in_slices(leader: Leader, monkeypatch: py
     await looking
     assert [await leader.expiry.time_to_live(lease) for lease in (1, 2, 3, 9)] == [
         (-1, 0),
-        (60, 60),
-        (6, 5),
-        (60, 60),
+        (59, 60),
+        (5, 5),
+        (59, 60),
     ]
     proposed = await leader.look(7.0)
     assert sorted(one.id for one in proposed) == [3, 4, 5, 6, 7]
@@ -324,7 +324,7 @@ async def test_a_new_leader_begins_at_the_checkpoint(keeper: Leader) -> None:
     keeper.apply()
     keeper.lead(5)
     await keeper.look()
-    assert await keeper.expiry.time_to_live(7) == (400, 700)
+    assert await keeper.expiry.time_to_live(7) == (399, 700)
 
 
 @pytest.mark.parametrize("applied", [True, False])
