@@ -30,6 +30,9 @@ LOOK_SECONDS = 0.5
 MOST_EXPIRED = 500
 """Leases revoked at one look, as in etcd."""
 
+EXPIRED_AT_ONCE = 50
+"""Revocations proposed in one slice."""
+
 AGAIN_SECONDS = 3.0
 """A lease that is still there this long after its revocation was proposed is revoked again."""
 
@@ -39,7 +42,7 @@ CHECKPOINT_SECONDS = 300.0
 MOST_CHECKPOINTS = 1000
 """Leases in one entry of checkpoints, and at one look."""
 
-AT_ONCE = 1000
+AT_ONCE = 500
 """Leases of a new leader that are looked at in one slice; also those sorted at once."""
 
 NO_TERM = 0
@@ -253,7 +256,7 @@ class Expiry:
         left = MOST_EXPIRED
         while self._term == term and left > 0:
             with self._steps.timed("expiry"):
-                due = self._countdown.due(self._loop.time(), min(left, MOST_EXPIRED // 5))
+                due = self._countdown.due(self._loop.time(), min(left, EXPIRED_AT_ONCE))
                 went = all([self._expire(lease) for lease in due])
             if not due or not went:
                 break
