@@ -129,6 +129,7 @@ class Server:
         self.node: Node
         self.transport: PeerTransport
         self.clients: api.ClientPort
+        self.watched: api.ClientPort
 
     def stop(self) -> None:
         """Let ``run`` end in good order."""
@@ -139,6 +140,7 @@ class Server:
         node = asyncio.create_task(self.node.run(), name="node")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
+            await self.watched.start(self.config.listen_metrics_urls, "listen-metrics-urls")
             if await self._unless_over(self.node.recovered(), node, stopping):
                 await self.clients.start(self.config.listen_client_urls)
                 self.log.emit(self._started())
@@ -148,6 +150,7 @@ class Server:
             if not node.done():
                 await self.node.hand_over(HAND_OVER_SECONDS)
             await self.clients.stop(STOP_SECONDS)
+            await self.watched.stop(0.0)
             ended = node.done()
             node.cancel()
             await asyncio.wait({node})
@@ -226,8 +229,11 @@ async def build(config: Config, log: EventLog) -> Server:
             restored=restored,
             transport=server.transport,
             emit=events.emit,
+            stopwatch=time.perf_counter,
         )
-        server.clients = api.build(server.node, time.time, events)
+        server.clients, server.watched = api.build_both(
+            server.node, time.time, events, server.transport.traffic
+        )
         try:
             await server.transport.listen(config.listen_peer_urls)
         except OSError as error:

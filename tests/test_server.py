@@ -106,6 +106,29 @@ async def test_what_happens_in_a_member_is_told_to_who_asks(make_config: Callabl
     assert "a slow step held the loop" in running.lines.getvalue()
 
 
+async def test_who_watches_is_served_on_urls_of_its_own(make_config: Callable[..., Config]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    config = make_config(listen_metrics_urls=url)
+    running = await start(config)
+    await put(config, "a2V5")
+    async with aiohttp.ClientSession() as session:
+        for at in (url, config.listen_client_urls[0]):
+            async with session.get(f"{at}/metrics") as reply:
+                assert "\netcd_mvcc_put_total 1\n" in await reply.text()
+    await running.stop()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", int(url.rsplit(":", 1)[1])))
+
+
+async def test_urls_that_can_t_be_bound_are_named_with_their_flag(make_config: Callable[..., Config]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        running = await start(make_config(listen_metrics_urls=url))
+        with pytest.raises(ConfigError, match=f"--listen-metrics-urls {url}"):
+            await running.task
+
+
 async def test_a_stopped_server_leaves_no_task_and_no_port(make_config: Callable[..., Config]) -> None:
     config = make_config()
     before = asyncio.all_tasks()

@@ -6,8 +6,9 @@ from raftkv.api.gateway import Gateway
 from raftkv.api.port import ClientPort
 from raftkv.listeners import Listeners
 from raftkv.node.node import Node
+from raftkv.node.tally import Traffic
 
-__all__ = ["ClientPort", "Gateway", "build"]
+__all__ = ["ClientPort", "Gateway", "build", "build_both"]
 
 
 def build(node: Node, clock: Callable[[], float], events: Listeners | None = None) -> ClientPort:
@@ -17,3 +18,14 @@ def build(node: Node, clock: Callable[[], float], events: Listeners | None = Non
     there is no page for them.
     """
     return ClientPort(Gateway(node, clock, events).handle)
+
+
+def build_both(
+    node: Node, clock: Callable[[], float], events: Listeners, traffic: Traffic
+) -> tuple[ClientPort, ClientPort]:
+    """Return the client port of a node, and the one for whoever watches it (``--listen-metrics-urls``).
+
+    ``traffic`` is where that with the other members is counted.
+    """
+    gateway = Gateway(node, clock, events, traffic)
+    return ClientPort(gateway.handle), ClientPort(gateway.handle_watched)

@@ -15,8 +15,9 @@ from aiohttp import WSMsgType, web
 from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, body_values
 from raftkv.api.call_options import check_begins, requires_leader, timeout_of
+from raftkv.api.calls import Call, CallCounts, Calls
 from raftkv.api.json_values import JsonValues
-from raftkv.api.status import UNKNOWN_CODE, Status
+from raftkv.api.status import CANCELED, UNKNOWN_CODE, Status
 from raftkv.errors import InvalidRequest, MessageTooLarge, RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema import json_codec
@@ -41,6 +42,7 @@ class DuplexRoute(NamedTuple):
     request: type
     call: Callable[[AsyncIterator[Any]], AsyncGenerator[Any, None]]
     encode: Callable[[Any], Iterable[bytes]] = streams.one_line
+    counts: CallCounts = CallCounts()
 
 
 class Undecodable(Exception):
@@ -51,9 +53,10 @@ class DuplexCalls:
     """Answers such calls. Requests take at most ``limit`` bytes each."""
 
     def __init__(
-        self, node: Node, budget: BodyBudget, limit: int, message_limit: int, max_parts: int
+        self, node: Node, calls: Calls, budget: BodyBudget, *, limit: int, message_limit: int, max_parts: int
     ) -> None:
         self._node = node
+        self._calls = calls
         self._budget = budget
         self._limit = limit
         self._message_limit = message_limit
@@ -67,32 +70,41 @@ class DuplexCalls:
         seconds = timeout_of(request.headers)
         check_begins(seconds)
         limit = streams.limited(self._node, seconds, needs_leader=requires_leader(request.headers))
-        if upgrade:
-            return await self._serve_socket(request, route, limit)
+        with self._calls.begin(route.counts, request.headers, stream=True) as call:
+            if upgrade:
+                return await self._serve_socket(request, route, limit, call)
+            return await self._serve_body(request, route, limit, call)
+
+    async def _serve_body(
+        self, request: web.BaseRequest, route: DuplexRoute, limit: streams.Limit, call: Call
+    ) -> web.StreamResponse:
+        """Take the requests of a body, and answer them while it still comes."""
         values = body_values(request, self._limit, self._message_limit, self._budget)
         try:
             async with aclosing(values):
-                responses = self._responses(route, values)
-                return await streams.answer_stream(request, responses, limit, route.encode, patient=True)
+                responses = self._responses(route, values, call)
+                return await streams.answer_stream(
+                    request, responses, limit, call, route.encode, patient=True
+                )
         except Undecodable as error:
-            return replies.error(Status(UNKNOWN_CODE, 500, str(error)))
+            return replies.error(call.fail(Status(UNKNOWN_CODE, 500, str(error))))
 
     async def _responses(
-        self, route: DuplexRoute, values: AsyncGenerator[bytes, None]
+        self, route: DuplexRoute, values: AsyncGenerator[bytes, None], call: Call
     ) -> AsyncGenerator[Any, None]:
         """Yield the responses to the requests in ``values``; raises Undecodable for the first of these."""
         try:
             value = await anext(values, None)
-            first = None if value is None else self._decode(route, value)
+            first = None if value is None else self._decode(route, value, call)
         except InvalidRequest as error:
             raise Undecodable(str(error)) from None
-        requests = self._requests(route, first, values)
+        requests = self._requests(route, first, values, call)
         async with aclosing(requests), aclosing(route.call(requests)) as responses:
             async for response in responses:
                 yield response
 
     async def _requests(
-        self, route: DuplexRoute, first: Any, values: AsyncGenerator[bytes, None]
+        self, route: DuplexRoute, first: Any, values: AsyncGenerator[bytes, None], call: Call
     ) -> AsyncGenerator[Any, None]:
         """Yield the requests; one that can't be decoded is the end of them, and the responses go on."""
         if first is None:
@@ -100,15 +112,17 @@ class DuplexCalls:
         yield first
         try:
             async for value in values:
-                yield self._decode(route, value)
+                yield self._decode(route, value, call)
         except (InvalidRequest, BodyTooSlow):
             return
 
-    def _decode(self, route: DuplexRoute, value: bytes) -> Any:
-        return json_codec.decode(route.request, value, self._max_parts)
+    def _decode(self, route: DuplexRoute, value: bytes, call: Call) -> Any:
+        request: Any = json_codec.decode(route.request, value, self._max_parts)
+        call.receive(len(value))
+        return request
 
     async def _serve_socket(
-        self, request: web.BaseRequest, route: DuplexRoute, limit: streams.Limit
+        self, request: web.BaseRequest, route: DuplexRoute, limit: streams.Limit, call: Call
     ) -> web.StreamResponse:
         """Let a WebSocket client send requests and take responses, one a message."""
         socket = web.WebSocketResponse(
@@ -119,27 +133,28 @@ class DuplexCalls:
         except web.HTTPException:
             return replies.text_error(400, "Bad Request", **{"Sec-WebSocket-Version": "13"})
         try:
-            if (last := await self._talk(socket, route, limit)) is not None:
+            if (last := await self._talk(socket, route, limit, call)) is not None:
                 await socket.send_frame(last, WSMsgType.TEXT)
             await socket.close()
         except (streams.ClientGone, ConnectionError):
+            call.fail(CANCELED)
             streams.drop(request)
         return socket
 
     async def _talk(
-        self, socket: web.WebSocketResponse, route: DuplexRoute, limit: streams.Limit
+        self, socket: web.WebSocketResponse, route: DuplexRoute, limit: streams.Limit, call: Call
     ) -> bytes | None:
         """Send responses until the call ends; return the text of what it failed with. Raises ClientGone."""
         try:
             async with limit as end:
                 values = self._messages(socket, end)
-                async with aclosing(values), aclosing(self._responses(route, values)) as responses:
+                async with aclosing(values), aclosing(self._responses(route, values, call)) as responses:
                     async for response in responses:
-                        await _send_messages(socket, route.encode(response))
+                        await _send_messages(socket, route.encode(response), call)
         except Undecodable as error:
-            return replies.error_body(Status(UNKNOWN_CODE, 500, str(error)))
+            return replies.error_body(call.fail(Status(UNKNOWN_CODE, 500, str(error))))
         except (RaftKvError, TimeoutError) as error:
-            return streams.error_body(streams.failure(error))
+            return streams.error_body(call.fail(streams.failure(error)))
         return None
 
     async def _messages(
@@ -161,11 +176,12 @@ class DuplexCalls:
                 raise MessageTooLarge(values.held, self._message_limit)
 
 
-async def _send_messages(socket: web.WebSocketResponse, pieces: Iterable[bytes]) -> None:
+async def _send_messages(socket: web.WebSocketResponse, pieces: Iterable[bytes], call: Call) -> None:
     """Send text that comes in pieces, each line as one message."""
     line: list[bytes] = []
     for piece in pieces:
         line.append(piece)
+        call.answer_line(piece)
         if piece.endswith(b"\n"):
             await socket.send_frame(b"".join(line).rstrip(b"\n"), WSMsgType.TEXT)
             line.clear()

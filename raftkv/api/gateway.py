@@ -11,18 +11,31 @@ from aiohttp import web
 
 from raftkv.api import paths, replies
 from raftkv.api.access import Access
+from raftkv.api.health import Page
 from raftkv.api.json_gateway import JsonGateway
+from raftkv.api.metrics import MetricsPage
 from raftkv.api.web_pages import WebPages
 from raftkv.listeners import Listeners
 from raftkv.node.node import Node
+from raftkv.node.tally import Traffic
+
+METRICS = "/metrics"
 
 
 class Gateway:
     """Everything a node serves over HTTP/1.1; ``clock`` tells the seconds since 1970."""
 
-    def __init__(self, node: Node, clock: Callable[[], float], events: Listeners | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        clock: Callable[[], float],
+        events: Listeners | None = None,
+        traffic: Traffic | None = None,
+    ) -> None:
         self._calls = JsonGateway(node, clock)
         self._pages = WebPages(node, events)
+        self._metrics = MetricsPage(node, self._calls.calls, self._pages.health, traffic or Traffic())
+        self._watched: dict[str, Page] = {METRICS: self._metrics, **self._pages.health.routes}
         self._access = Access(node.config.host_whitelist, node.config.cors)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -53,9 +66,19 @@ class Gateway:
         if target.path.startswith("/v3/"):
             route = self._calls.routes.get(target.path)
             return await self._calls.handle(request, route) if route else replies.text_error(404, "Not Found")
-        page = self._pages.routes.get(target.path)
-        if page is None:
-            return replies.text_error(404, "404 page not found")
-        if request.method != "GET":
-            return replies.not_allowed(Allow="GET")
-        return await page(request, parse_qs(target.query.removeprefix("?"), keep_blank_values=True))
+        page = self._metrics if target.path == METRICS else self._pages.routes.get(target.path)
+        return await _show(request, target, page)
+
+    async def handle_watched(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request to ``--listen-metrics-urls``: metrics and health, and nothing else."""
+        target = paths.parse(request.raw_path)
+        page = self._watched.get(target.path)
+        return replies.without_origin(await _show(request, target, page))
+
+
+async def _show(request: web.BaseRequest, target: paths.Target, page: Page | None) -> web.StreamResponse:
+    if page is None:
+        return replies.text_error(404, "404 page not found")
+    if request.method != "GET" and target.path != METRICS:
+        return replies.not_allowed(Allow="GET")
+    return await page(request, parse_qs(target.query.removeprefix("?"), keep_blank_values=True))

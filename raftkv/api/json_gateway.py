@@ -5,6 +5,7 @@ Behaviour follows grpc-gateway v1.16 as etcd 3.5.1 runs it.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from itertools import chain
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from aiohttp import web
 from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, read_body
 from raftkv.api.call_options import check_begins, requires_leader, timeout_of
+from raftkv.api.calls import Call, CallCounts, Calls
 from raftkv.api.duplex import DuplexCalls, DuplexRoute
 from raftkv.api.recipes import recipe, recipe_stream
 from raftkv.api.status import DEADLINE_EXCEEDED, status_of
@@ -85,6 +87,7 @@ class Route(NamedTuple):
 
     request: type
     call: Callable[[Any], Awaitable[Any]]
+    counts: CallCounts = CallCounts()
 
 
 class StreamRoute(NamedTuple):
@@ -92,6 +95,7 @@ class StreamRoute(NamedTuple):
 
     request: type
     call: Callable[[Any], AsyncGenerator[Any, None]]
+    counts: CallCounts = CallCounts()
 
 
 class JsonGateway:
@@ -100,15 +104,23 @@ class JsonGateway:
     def __init__(self, node: Node, clock: Callable[[], float]) -> None:
         kv, cluster, maintenance = KvService(node), ClusterService(node, clock), MaintenanceService(node)
         self._node = node
+        self.calls = Calls(node.tally.now)
         self._bodies = BodyBudget()
         self._message_limit = node.config.max_request_bytes + MESSAGE_OVERHEAD_BYTES
         # base64 makes four bytes of three; the rest is room for names, escapes and white space
         self._body_limit = 2 * self._message_limit
         self._max_parts = max(MAX_PARTS, PARTS_PER_OPERATION * node.config.max_txn_ops)
-        self._duplex = DuplexCalls(node, self._bodies, self._body_limit, self._message_limit, self._max_parts)
+        self._duplex = DuplexCalls(
+            node,
+            self.calls,
+            self._bodies,
+            limit=self._body_limit,
+            message_limit=self._message_limit,
+            max_parts=self._max_parts,
+        )
         lease = LeaseService(node)
         watch_text = WatchText(lambda: node.machine.store, self._message_limit)
-        self.routes: dict[str, Route | StreamRoute | DuplexRoute] = {
+        routes: dict[str, Route | StreamRoute | DuplexRoute] = {
             "/v3/kv/range": Route(RangeRequest, kv.range),
             "/v3/kv/put": Route(PutRequest, kv.put),
             "/v3/kv/deleterange": Route(DeleteRangeRequest, kv.delete_range),
@@ -134,9 +146,10 @@ class JsonGateway:
             "/v3/maintenance/snapshot": StreamRoute(SnapshotRequest, maintenance.snapshot),
             "/v3/watch": DuplexRoute(WatchRequest, WatchService(node).watch, watch_text.lines),
         }
-        self.routes |= self._recipe_routes(kv, lease)
+        routes |= self._recipe_routes(kv, lease)
         for name in ("revoke", "timetolive", "leases"):
-            self.routes[f"/v3/kv/lease/{name}"] = self.routes[f"/v3/lease/{name}"]
+            routes[f"/v3/kv/lease/{name}"] = routes[f"/v3/lease/{name}"]
+        self.routes = {path: route._replace(counts=self.calls.of(path)) for path, route in routes.items()}
 
     def _recipe_routes(
         self, kv: KvService, leases: LeaseService
@@ -165,30 +178,45 @@ class JsonGateway:
             timeout = timeout_of(request.headers)
             body = await read_body(request, self._body_limit, self._message_limit, self._bodies)
             message: Any = json_codec.decode(route.request, body, self._max_parts)
-            if isinstance(route, StreamRoute):
-                return await self._stream(request, route, message, timeout)
-            check_learner(self._node, message)
-            if requires_leader(request.headers) and not self._node.has_leader:
-                raise NoLeader
-            response = await _within(timeout, route.call, message)
         except RaftKvError as error:
             return replies.error(status_of(error))
         except TimeoutError:
             return replies.error(DEADLINE_EXCEEDED)
         except BodyTooSlow:
             return replies.bare_error(408, "Request Timeout")
-        return await _answer(request, response)
+        is_stream = isinstance(route, StreamRoute)
+        with self.calls.begin(route.counts, request.headers, stream=is_stream) as call:
+            call.receive(len(body))
+            if isinstance(route, StreamRoute):
+                return await self._stream(request, route, message, timeout, call)
+            return await self._unary(request, route, message, timeout, call)
 
-    async def _stream(
-        self, request: web.BaseRequest, route: StreamRoute, message: Any, seconds: float | None
+    async def _unary(
+        self, request: web.BaseRequest, route: Route, message: Any, seconds: float | None, call: Call
     ) -> web.StreamResponse:
-        check_begins(seconds)
         try:
             check_learner(self._node, message)
+            if requires_leader(request.headers) and not self._node.has_leader:
+                raise NoLeader
+            response = await _within(seconds, route.call, message)
         except RaftKvError as error:
-            return streams.refused(status_of(error))
+            return replies.error(call.fail(status_of(error)))
+        except TimeoutError:
+            return replies.error(call.fail(DEADLINE_EXCEEDED))
+        return await _answer(request, response, call)
+
+    async def _stream(
+        self, request: web.BaseRequest, route: StreamRoute, message: Any, seconds: float | None, call: Call
+    ) -> web.StreamResponse:
+        try:
+            check_begins(seconds)
+            check_learner(self._node, message)
+        except TimeoutError:
+            return replies.error(call.fail(DEADLINE_EXCEEDED))
+        except RaftKvError as error:
+            return streams.refused(call.fail(status_of(error)))
         limit = streams.limited(self._node, seconds, needs_leader=requires_leader(request.headers))
-        return await streams.answer_stream(request, route.call(message), limit)
+        return await streams.answer_stream(request, route.call(message), limit, call)
 
 
 async def _within(seconds: float | None, call: Callable[[Any], Awaitable[Any]], message: Any) -> Any:
@@ -219,20 +247,23 @@ def pairs_in(response: Any) -> int:
             return 0
 
 
-async def _answer(request: web.BaseRequest, response: Any) -> web.StreamResponse:
+async def _answer(request: web.BaseRequest, response: Any, call: Call) -> web.StreamResponse:
     if pairs_in(response) <= SMALL_RANGE:
-        return replies.message(json_codec.encode(response))
+        body = json_codec.encode(response)
+        call.answer(len(body))
+        return replies.message(body)
     chunks = json_codec.encode_chunks(response)
     first = next(chunks)
     second = next(chunks, None)
+    call.answer(len(first))
     if second is None:
         return replies.message(first)
     reply = replies.message_stream()
     await reply.prepare(request)
     try:
-        for chunk in (first, second):
-            await streams.write_chunk(reply, chunk)
-        for chunk in chunks:
+        await streams.write_chunk(reply, first)
+        for chunk in chain((second,), chunks):
+            call.answer_more(len(chunk))
             await streams.write_chunk(reply, chunk)
     except streams.ClientGone:
         streams.drop(request)

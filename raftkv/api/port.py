@@ -139,15 +139,18 @@ class ClientPort:
         """How many clients are connected."""
         return len(self._undecided) + (len(self._http.connections) if self._http is not None else 0)
 
-    async def start(self, urls: Sequence[str]) -> None:
-        """Listen on ``urls`` (``http://HOST:PORT``). Raises ConfigError if one can't be bound."""
+    async def start(self, urls: Sequence[str], flag: str = "listen-client-urls") -> None:
+        """Listen on ``urls`` (``http://HOST:PORT``), which ``flag`` gave.
+
+        Raises ConfigError if one can't be bound.
+        """
         self._http = web.Server(self._serve, handler_cancellation=True)
         for url in urls:
             try:
                 self._servers.append(await self._listen(url))
             except OSError as error:
                 await self.stop()
-                raise ConfigError(f"--listen-client-urls {url}: {error.strerror or error}") from error
+                raise ConfigError(f"--{flag} {url}: {error.strerror or error}") from error
         self._sweeper = asyncio.create_task(self._sweep(), name="client-port-sweeper")
 
     async def _listen(self, url: str) -> asyncio.Server:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from raftkv.api import replies
-from raftkv.api.status import DEADLINE_EXCEEDED, Status, status_of
+from raftkv.api.calls import Call
+from raftkv.api.status import CANCELED, DEADLINE_EXCEEDED, Status, status_of
 from raftkv.errors import NoLeader, RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema import json_codec
@@ -88,18 +89,23 @@ async def answer_stream(
     request: web.BaseRequest,
     responses: AsyncGenerator[Any, None],
     limit: Limit,
+    call: Call,
     encode: Callable[[Any], Iterable[bytes]] = one_line,
     *,
     patient: bool = False,
 ) -> web.StreamResponse:
-    """Send each response as it comes, for as long as ``limit`` lets it go on.
+    """Send each response as it comes, for as long as ``limit`` lets it go on, and count it.
 
     The status is sent with the first response, so an error before it has its own status, and a later one
     comes as the last line. When the client goes away ``responses`` is closed. ``encode`` is as in
     ``DuplexRoute``. A client that takes no bytes is dropped, unless the call is ``patient``.
     """
     reply = replies.message_stream()
-    write = reply.write if patient else partial(write_chunk, reply)
+    write_on = reply.write if patient else partial(write_chunk, reply)
+
+    async def write(line: bytes) -> None:
+        call.answer_line(line)
+        await write_on(line)
 
     async def send(response: Any) -> None:
         if not reply.prepared:
@@ -110,10 +116,11 @@ async def answer_stream(
         async with aclosing(responses):
             status = await _send_all(responses, send, limit)
         if status is not None and not reply.prepared:
-            return refused(status)
+            return refused(call.fail(status))
         if status is not None:
-            await write_chunk(reply, error_body(status))
+            await write_chunk(reply, error_body(call.fail(status)))
     except (ClientGone, ConnectionError):
+        call.fail(CANCELED)
         drop(request)
         return reply
     return reply if reply.prepared else replies.no_messages()

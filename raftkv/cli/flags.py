@@ -52,6 +52,8 @@ FLAGS = (
     Flag("quota-backend-bytes", "0", "how large the data may grow; 0: 2 GiB, negative: no limit"),
     Flag("auto-compaction-mode", "periodic", "periodic (by time) or revision (by number of revisions)"),
     Flag("auto-compaction-retention", "0", "history kept: hours, a duration (30m), or revisions; 0: all"),
+    Flag("metrics", "basic", "basic, or extensive: with how long calls took"),
+    Flag("listen-metrics-urls", "(none)", "where metrics and health are served too, and nothing else"),
     Flag("cors", "*", "origins (http://HOST:PORT, ...) whose pages may read answers; *: all"),
     Flag("host-whitelist", "*", "names (the Host header) under which clients may call; *: all"),
     Flag("enable-raftkv-api", "true", "false: no pages under /raftkv/v1/, which show data to all who ask"),

@@ -44,6 +44,11 @@ class Compactor:
         return unpin
 
     @property
+    def pins(self) -> int:
+        """How many reads are under way."""
+        return sum(self._pins.values())
+
+    @property
     def pinned(self) -> bool:
         """Whether anything is being read."""
         return bool(self._pins)

@@ -58,11 +58,15 @@ class RevisionWriter:
         create_revision, number = (revision, 1) if before is None else (before[CREATE], before[VERSION] + 1)
         self._table.append(entry, (revision, self._changes, create_revision, number, lease, key, value))
         self._changes += 1
+        counts = self._table.counts
+        counts.puts += 1
+        counts.put_bytes += len(key) + len(value)
         prev_kv = to_key_value(before) if request.prev_kv and before is not None else None
         return PutResponse(ResponseHeader(revision=revision), prev_kv)
 
     def delete_range(self, request: DeleteRangeRequest) -> DeleteRangeResponse:
         """Delete the live keys of a range, in key order, at once: about 2 microseconds a key."""
+        self._table.counts.deletes += 1
         entries = self._table.walk(*bounds(request.key, request.range_end))
         doomed = [entry for entry in entries if newest_of(entry)[VERSION]]
         prev_kvs = [to_key_value(newest_of(entry)) for entry in doomed] if request.prev_kv else []
@@ -82,6 +86,7 @@ class RevisionWriter:
 
     def range(self, request: RangeRequest) -> RangeResponse:
         """Read a range as the operations so far left it, or at the older revision asked for."""
+        self._table.counts.ranges += 1
         current = self.revision
         revision = request.revision if request.revision > 0 else current
         return RangeScan(self._table, request, revision, current).run()

@@ -16,7 +16,7 @@ from raftkv.mvcc.store_dump import StoreDump
 from raftkv.mvcc.store_loading import StoreLoader
 from raftkv.mvcc.txn import TxnPlan
 from raftkv.mvcc.validate import check_range
-from raftkv.mvcc.version_table import VersionTable, visible_from
+from raftkv.mvcc.version_table import OperationCounts, VersionTable, visible_from
 from raftkv.mvcc.versions import MOD, Version
 from raftkv.schema.kv import (
     CompactionRequest,
@@ -80,6 +80,16 @@ class Store:
         """The part of ``size_bytes`` that holds something."""
         return self.table.size_in_use_bytes
 
+    @property
+    def counts(self) -> OperationCounts:
+        """What was done here since the start, or since a snapshot took the place of all there was."""
+        return self.table.counts
+
+    @property
+    def readers(self) -> int:
+        """How many scans, dumps and checksums are being read."""
+        return self._compactor.pins
+
     def put(self, request: PutRequest) -> PutResponse:
         """Write one key; raises LeaseNotFound, KeyNotFound."""
         writer = self._writer()
@@ -106,7 +116,9 @@ class Store:
         plan = TxnPlan(self.table, request)
         plan.check(self.table, self._leases, self._check_revision)
         writer = self._writer()
+        before = self.table.counts.operations
         response = plan.run(writer)
+        self.table.counts.txns += self.table.counts.operations - before > 1
         self.writes += 1
         self.revision = writer.revision
         return response
@@ -134,6 +146,7 @@ class Store:
         self.check_range(request)
         revision = request.revision if request.revision > 0 else self.revision
         unpin = self._compactor.pin(revision)
+        self.table.counts.ranges += 1
         return RangeScan(self.table, request, revision, self.revision, unpin)
 
     def range(self, request: RangeRequest) -> RangeResponse:

@@ -50,6 +50,22 @@ def seen_at(entry: Entry, revision: int) -> Version | None:
     return version if version[VERSION] else None
 
 
+class OperationCounts:
+    """What was done to a table since it was made: operations, not keys; ``put_bytes`` of keys and values."""
+
+    __slots__ = ("compacted", "deletes", "put_bytes", "puts", "ranges", "txns")
+
+    def __init__(self) -> None:
+        self.puts = self.deletes = self.ranges = self.txns = 0
+        self.put_bytes = 0
+        self.compacted = 0
+
+    @property
+    def operations(self) -> int:
+        """All but txns, which are made of these."""
+        return self.puts + self.deletes + self.ranges
+
+
 class VersionTable:
     """The versions of each key in key order, and all changes in the order in which they happened.
 
@@ -62,6 +78,7 @@ class VersionTable:
         self.entries: KeyIndex[Entry] = KeyIndex()
         self.deleted: KeyIndex[None] = KeyIndex()
         self.changes = ChangeLog()
+        self.counts = OperationCounts()
         self.attachments = Attachments()
         self.size_in_use_bytes = 0
         self._peak_bytes = 0
@@ -170,6 +187,7 @@ class VersionTable:
         if count == 0:
             return 0
         self._forget(key, versions[:count])
+        self.counts.compacted += count
         if count == len(versions):
             self.entries.remove(key)
             self.deleted.remove(key)

@@ -20,6 +20,7 @@ from raftkv.net.frames import FrameReader
 from raftkv.net.handshake import STREAM_PATH, Hello, Refused, check_hello, read_hello
 from raftkv.net.listener import Listener
 from raftkv.net.local import Local, Refusals
+from raftkv.net.ping import PING_PATH, answer_ping
 from raftkv.net.questions import ASK_PATH, QuestionServer
 from raftkv.net.snapshots import SNAPSHOT_PATH, SnapshotServer
 from raftkv.node.transport import Receiver
@@ -88,13 +89,15 @@ class PeerPort:
                 return await self._snapshots.answer(request, self._receiver)
             case "POST", path if path == ASK_PATH:
                 return await self._questions.answer(request, self._receiver)
+            case "GET", path if path == PING_PATH:
+                return answer_ping(request, self._local)
             case "GET", "/version":
                 return _json_answer(dict(self._version()))
             case "GET", "/members":
                 answer = _json_answer([_member_fields(member) for member in self._members()])
                 answer.headers[ETCD_CLUSTER_HEADER] = f"{self._local.cluster_id:x}"
                 return answer
-            case _, "/version" | "/members":
+            case _, path if path in ("/version", "/members", PING_PATH):
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "GET"})
             case _, path if path in (STREAM_PATH, ASK_PATH):
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "POST"})
@@ -151,8 +154,9 @@ class PeerPort:
         return ""
 
     async def _deliver_all(self, request: web.BaseRequest, hello: Hello) -> None:
-        reader = FrameReader()
+        reader, traffic = FrameReader(), self._local.traffic.of(hello.source)
         while piece := await request.content.readany():
+            traffic.received_bytes += len(piece)
             for payload in reader.feed(piece):
                 message = decode_message(payload)
                 if message.source != hello.source or message.target != hello.target:

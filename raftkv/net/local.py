@@ -6,18 +6,23 @@ from typing import Final, NamedTuple
 
 from raftkv.net.handshake import Hello
 from raftkv.net.outbox import DEFAULT_LIMIT_BYTES
+from raftkv.node.tally import Traffic
 from raftkv.trace import Emit, PeerRefused
 
 MAX_CAUSES: Final = 64
 
 
 class Timing(NamedTuple):
-    """Times in seconds. ``stall``: a stream whose writing makes no progress this long is dead."""
+    """Times in seconds. ``stall``: a stream whose writing makes no progress this long is dead.
+
+    ``probe``: between two measurements of round trips.
+    """
 
     connect: float = 2.0
     stall: float = 5.0
     backoff_first: float = 0.05
     backoff_most: float = 1.0
+    probe: float = 5.0
 
 
 DEFAULT_TIMING: Final = Timing()
@@ -34,6 +39,7 @@ class Local(NamedTuple):
     cluster_id: int
     emit: Emit
     rng: random.Random
+    traffic: Traffic
     timing: Timing = DEFAULT_TIMING
     queue_bytes: int = DEFAULT_LIMIT_BYTES
     urls: Callable[[], Sequence[str]] = _nowhere

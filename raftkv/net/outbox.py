@@ -5,6 +5,7 @@ from collections import deque
 from typing import Final
 
 from raftkv.net.frames import HEADER_BYTES, SIGN_OF_LIFE, frame_header
+from raftkv.node.tally import PeerTraffic
 
 DEFAULT_LIMIT_BYTES: Final = 64 * 1024 * 1024
 WRITE_BYTES: Final = 256 * 1024
@@ -18,7 +19,9 @@ class Outbox:
     dropped with it: only Raft knows whether it still makes sense to send it.
     """
 
-    def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+    def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES, traffic: PeerTraffic | None = None) -> None:
+        """Begin with a sign of life; ``traffic`` counts what is taken to be written."""
+        self._traffic = traffic
         self.waiting_bytes = HEADER_BYTES
         self.takes = 0
         self._limit_bytes = limit_bytes
@@ -60,4 +63,6 @@ class Outbox:
             self._filled.clear()
         self.waiting_bytes -= size
         self.takes += 1
+        if self._traffic is not None:
+            self._traffic.sent_bytes += size
         return b"".join(taken)

@@ -51,6 +51,7 @@ class Outgoing:
         self._session = session
         self._report = report
         self._refusals = Refusals(local.emit)
+        self._traffic = local.traffic.of(peer)
         self._outbox: Outbox | None = None
         self._connection: Connection | None = None
         self._arrived = asyncio.Event()
@@ -72,9 +73,12 @@ class Outgoing:
         """Queue a message, or drop it and let the receiver know soon."""
         if self._outbox is None:
             self._lost = True
-        elif not self._outbox.put(encode_message(message)) and not self._overflowed:
-            self._overflowed = True
-            asyncio.get_running_loop().call_soon(self._report_overflow)
+            self._traffic.dropped += 1
+        elif not self._outbox.put(encode_message(message)):
+            self._traffic.dropped += 1
+            if not self._overflowed:
+                self._overflowed = True
+                asyncio.get_running_loop().call_soon(self._report_overflow)
 
     def peer_arrived(self) -> None:
         """Take note that the peer is alive, for it just connected to us: do not wait any longer."""
@@ -107,7 +111,7 @@ class Outgoing:
 
     async def _hold_stream(self, url: str) -> str:
         """Open a stream and keep it while it lasts; return why it ended, or raise Refused."""
-        outbox = Outbox(self._local.queue_bytes)
+        outbox = Outbox(self._local.queue_bytes, self._traffic)
         hello = self._local.hello(self._peer, () if self.way.is_guest else self._local.urls())
         try:
             async with asyncio.timeout(self._local.timing.connect):
@@ -151,6 +155,7 @@ class Outgoing:
                 socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, milliseconds
             )
         self._outbox = outbox
+        self._traffic.connected = True
         self._connection = Connection(since=asyncio.get_running_loop().time())
         self._told_down = self._lost = False
         self._arrived.clear()
@@ -191,6 +196,8 @@ class Outgoing:
         if reason and not self._told_down:
             self._told_down = True
             self._local.emit(PeerDown(self._peer, reason))
+        self._traffic.connected = False
+        self._traffic.disconnects += was_up
         if was_up or self._lost:
             self._lost = False
             self._report(self._peer, PeerEvent.UNREACHABLE)

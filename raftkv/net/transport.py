@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import aiohttp
 
@@ -12,9 +13,11 @@ from raftkv.net.incoming import Members, PeerPort, Version
 from raftkv.net.local import DEFAULT_TIMING, Local, Timing
 from raftkv.net.outbox import DEFAULT_LIMIT_BYTES
 from raftkv.net.outgoing import Outgoing, Way
+from raftkv.net.ping import ping
 from raftkv.net.questions import ask
 from raftkv.net.requests import PeerRequests
 from raftkv.net.snapshots import Wanted, fetch
+from raftkv.node.tally import Traffic
 from raftkv.node.transport import Connection, Receiver, SnapshotChunk
 from raftkv.raft.messages import Message
 from raftkv.trace import Emit
@@ -46,7 +49,8 @@ class PeerTransport:
         timing: Timing = DEFAULT_TIMING,
         queue_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> None:
-        self._local = Local(member_id, cluster_id, emit, rng, timing, queue_bytes, urls)
+        self.traffic = Traffic()
+        self._local = Local(member_id, cluster_id, emit, rng, self.traffic, timing, queue_bytes, urls)
         self._port = PeerPort(self._local, members, version)
         self._urls: dict[int, tuple[str, ...]] = {}
         self._guests: dict[int, tuple[str, ...]] = {}
@@ -56,6 +60,7 @@ class PeerTransport:
         self._receiver: Receiver | None = None
         self._session: aiohttp.ClientSession | None = None
         self._requests: PeerRequests | None = None
+        self._prober: asyncio.Task[None] | None = None
 
     async def listen(self, urls: Sequence[str]) -> list[str]:
         """Bind the peer port; return the URLs, with the port where it was 0. OSError if in use."""
@@ -72,6 +77,8 @@ class PeerTransport:
             auto_decompress=False,
         )
         self._requests = PeerRequests(self._local)
+        self._prober = asyncio.get_running_loop().create_task(self._probe_all(), name="prober")
+        self._prober.add_done_callback(_surface_failure)
         self._port.start(receiver, self._peer_arrived, self._peer_left)
         self._connect_peers()
 
@@ -126,6 +133,9 @@ class PeerTransport:
         """End every stream and task."""
         self._guests = {}
         self.set_peers({})
+        if self._prober is not None:
+            self._prober.cancel()
+            await asyncio.wait({self._prober})
         await self._port.close()
         await asyncio.gather(*self._ending, return_exceptions=True)
         session, self._session = self._session, None
@@ -134,6 +144,18 @@ class PeerTransport:
             await session.close()
         if requests is not None:
             await requests.close()
+
+    async def _probe_all(self) -> None:
+        """Measure round trips to the peers that are connected, now and then."""
+        while True:
+            await asyncio.sleep(self._local.timing.probe)
+            await asyncio.gather(*map(self._probe, self.connected_peers()))
+
+    async def _probe(self, peer: int) -> None:
+        with suppress(PeerUnavailable):
+            requests, urls = self._way_to(peer)
+            seconds = await ping(requests, peer, urls, self._local.timing.stall)
+            self.traffic.of(peer).round_trips.observe(seconds)
 
     def _wanted(self) -> dict[int, Way]:
         """Return whom to reach where; what is known of a peer that moved may be behind what it says."""
@@ -162,6 +184,7 @@ class PeerTransport:
 
     def _disconnect(self, peer: int) -> None:
         del self._peers[peer]
+        self.traffic.of(peer).connected = False
         task = self._tasks.pop(peer)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)

@@ -40,6 +40,10 @@ class ReadBarrier:
         self._index = 0  # the round under way has its index once this is above 0
         self._forming: list[tuple[float, Future[None]]] = []
         self._under_way: list[tuple[float, Future[None]]] = []
+        self.slow = 0
+        """Rounds without an answer in RETRY_TICKS."""
+        self.failed = 0
+        """Reads whose time was over."""
 
     async def passed(self) -> None:
         """Return when a linearizable read that starts now may be served.
@@ -85,6 +89,7 @@ class ReadBarrier:
             self._index = 0
         self._age += 1
         if self._age >= RETRY_TICKS:
+            self.slow += bool(self._under_way and not self._index)
             self.ask_again()
         self.start()
 
@@ -111,5 +116,6 @@ class ReadBarrier:
             if deadline > now and not future.done():
                 alive.append((deadline, future))
             elif not future.done():
+                self.failed += 1
                 future.set_exception(RequestTimedOut("the read index did not come in time"))
         return alive

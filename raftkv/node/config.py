@@ -52,6 +52,7 @@ SWITCHES = frozenset(
 )
 """Fields that are true or false."""
 
+METRICS = ("basic", "extensive")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
@@ -79,6 +80,8 @@ class Config:
     quota_backend_bytes: int = 0
     auto_compaction_mode: str = "periodic"
     auto_compaction_retention: str = "0"
+    metrics: str = "basic"
+    listen_metrics_urls: tuple[str, ...] = ()
     cors: tuple[str, ...] = ("*",)
     host_whitelist: tuple[str, ...] = ("*",)
     enable_raftkv_api: bool = True
@@ -111,6 +114,8 @@ class Config:
                 "--experimental-enable-lease-checkpoint-persist needs --experimental-enable-lease-checkpoint"
             )
         self._check_progress_interval()
+        if self.metrics not in METRICS:
+            raise ConfigError(f"--metrics {self.metrics!r}: use one of {', '.join(METRICS)}")
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level {self.log_level!r}: use one of {', '.join(LOG_LEVELS)}")
         if self.log_format not in LOG_FORMATS:
@@ -199,6 +204,8 @@ class Config:
                 raise ConfigError(f"--{flag} is empty: give at least one http://HOST:PORT")
             for url in urls:
                 check_url(flag, url)
+        for url in self.listen_metrics_urls:
+            check_url("listen-metrics-urls", url)
         for origin in self.cors:
             check_origin(origin)
 

@@ -10,7 +10,7 @@ a broken disk must not go on answering.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -50,6 +50,7 @@ from raftkv.node.quota import Quota
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
 from raftkv.node.steps import BUCKETS, Steps
+from raftkv.node.tally import Tally
 from raftkv.node.transport import SnapshotChunk, Transport
 from raftkv.node.waiters import Waiter, Waiters
 from raftkv.node.writer import Writer
@@ -99,6 +100,9 @@ LOST_AFTER = 2
 SLICE_SECONDS = 0.004
 """The pump lets others run after this long."""
 
+SLOW_APPLY_SECONDS = 0.1
+"""A slice of entries that took longer counts as slow, as in etcd."""
+
 COMPACT_SLICE = 500
 """Revisions looked at in one slice of a compaction's removal."""
 
@@ -132,8 +136,9 @@ class Node:
         restored: Restored,
         transport: Transport,
         emit: Emit,
+        stopwatch: Callable[[], float] | None = None,
     ) -> None:
-        """``core`` was made from ``restored``, which ``wal`` goes on from."""
+        """``core`` comes from ``restored``, which ``wal`` goes on from; ``stopwatch`` measures finely."""
         loop = asyncio.get_running_loop()
         self.config = config
         self.member_id = identity.member_id
@@ -147,11 +152,10 @@ class Node:
         self._loop = loop
         self._core = core
         self._transport = transport
-        self._writer = Writer(wal, transport.send, self._persisted)
+        self.tally = Tally(stopwatch or loop.time)
+        self._writer = Writer(wal, transport.send, self._persisted, self.tally)
         self._waiters = Waiters(identity.member_id, identity.boot, loop, config.request_timeout)
-        self._barrier = ReadBarrier(
-            loop, identity.boot, config.request_timeout, core.read_index, self._wake_pump
-        )
+        self._barrier = self._make_barrier(identity.boot)
         self._leader_calls = self._make_leader_calls()
         self._changes = self._make_changes()
         self._expiry = self._make_expiry()
@@ -182,6 +186,10 @@ class Node:
         self._recovered = asyncio.Event()
         if self._recovered_index <= self._applied.index:
             self._recovered.set()
+
+    def _make_barrier(self, boot: int) -> ReadBarrier:
+        timeout = self.config.request_timeout
+        return ReadBarrier(self._loop, boot, timeout, self._core.read_index, self._wake_pump)
 
     def _make_changes(self) -> Changes:
         return Changes(
@@ -278,6 +286,11 @@ class Node:
         }
 
     @property
+    def reads_slow_and_failed(self) -> tuple[int, int]:
+        """How many rounds for linearizable reads got no answer for long, and how many reads timed out."""
+        return self._barrier.slow, self._barrier.failed
+
+    @property
     def waiting(self) -> int:
         """How many proposals of this member's clients are under way."""
         return len(self._waiters)
@@ -302,6 +315,9 @@ class Node:
         try:
             self._propose(waiter)
             return await waiter.future
+        except RequestTimedOut:
+            self.tally.failed_proposals += 1
+            raise
         finally:
             self._waiters.close(waiter)
             # An exception in its future holds this frame: without this the data stays until a collection.
@@ -326,6 +342,7 @@ class Node:
                 await self.ask_leader(ChangeMembers(kind, member.id, context))
             waiter.proposed = True
             members: list[MemberInfo] = await waiter.future
+            self.tally.promoted_learners += kind is ChangeKind.PROMOTE
             return members
         finally:
             self._changes.waiting -= 1
@@ -602,16 +619,23 @@ class Node:
 
     async def _apply_all(self, entries: Sequence[Entry]) -> None:
         """Apply in order, letting others run after each slice of time."""
-        begin = self._loop.time()
+        begin, began = self._loop.time(), self.tally.now()
         for entry in entries:
             self._apply(entry)
             if self._loop.time() - begin > self.slice_seconds:
                 self._applied_to(entry)
-                self.steps.took("apply", self._loop.time() - begin)
+                self._count_apply(self.tally.now() - began)
                 await asyncio.sleep(0)
-                begin = self._loop.time()
+                begin, began = self._loop.time(), self.tally.now()
         self._applied_to(entries[-1])
+        self.tally.applies.observe(self.tally.now() - began)
         self._snapshotter.applied(entries)
+
+    def _count_apply(self, seconds: float) -> None:
+        """Count a slice of entries that took long enough to be interrupted."""
+        self.steps.took("apply", seconds)
+        self.tally.applies.observe(seconds)
+        self.tally.slow_applies += seconds > SLOW_APPLY_SECONDS
 
     def _apply(self, entry: Entry) -> None:
         match entry.kind:
@@ -769,6 +793,7 @@ class Node:
         led_by = self._leadership()
         if led_by == self._led_by:
             return
+        self.tally.leader_changes += led_by[0] not in (NO_NODE, self._led_by[0])
         self._led_by = led_by
         self._leadership_changed.set()
         self._leader_calls.leader_changed()
@@ -814,6 +839,7 @@ class Node:
             await asyncio.sleep(max(0.0, due - self._loop.time()))
             late = self._loop.time() - due
             self.steps.took("loop", late)
+            self.tally.late_heartbeats += late > interval and self._led_by[0] == self.member_id
             due = self._loop.time() + interval - min(late, interval)
             self._tick()
             self._connect_peers()  # a removed member is let go when it knows

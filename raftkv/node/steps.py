@@ -27,6 +27,7 @@ class Steps:
         self._emit = emit
         self._warned_at = float("-inf")
         self.histogram = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
         self.longest = 0.0
         self.longest_name = ""
 
@@ -42,6 +43,7 @@ class Steps:
     def took(self, name: str, seconds: float) -> None:
         """Take note that a step held the loop for ``seconds``."""
         self.histogram[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
         if seconds > self.longest:
             self.longest, self.longest_name = seconds, name
         now = self._now()

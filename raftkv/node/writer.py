@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from raftkv.errors import NoSpace
+from raftkv.node.tally import Tally
 from raftkv.raft import Message, Write
 from raftkv.raft.messages import AppendEntriesReply
 from raftkv.storage.snapshot_format import SnapshotRef
@@ -46,8 +47,11 @@ class Writer:
         wal: Wal,
         send: Callable[[Sequence[Message]], None],
         persisted: Callable[[int], None],
+        tally: Tally | None = None,
     ) -> None:
+        """Begin; ``tally`` counts each write to the log with its sync."""
         self._wal = wal
+        self._tally = tally
         self._send = send
         self._persisted = persisted
         self._queue: list[_Save | _Mark] = []
@@ -95,12 +99,21 @@ class Writer:
                 break
             batch.append(step)
         refs = [step.ref for step in batch if step.ref is not None]
-        await self._wal.save([step.write for step in batch], refs)
+        await self._save([step.write for step in batch], refs)
         del self._queue[: len(batch)]
         self.waiting_bytes -= sum(_size_of(step.write) for step in batch)
         for step in batch:
             self._send(step.write.after)
         self._persisted(batch[-1].write.number)
+
+    async def _save(self, writes: Sequence[Write], refs: Sequence[SnapshotRef]) -> None:
+        if self._tally is None:
+            await self._wal.save(writes, refs)
+            return
+        begin, batches = self._tally.now(), self._wal.counters.batches
+        await self._wal.save(writes, refs)
+        if self._wal.counters.batches != batches:
+            self._tally.saves.observe(self._tally.now() - begin)
 
     async def _mark(self, mark: _Mark) -> None:
         await self._wal.mark(mark.kept)

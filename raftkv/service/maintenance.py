@@ -109,7 +109,14 @@ class MaintenanceService:
 
     async def defragment(self, request: DefragmentRequest) -> DefragmentResponse:
         """Give up the room that this member's data does not need; raises what its steps raise."""
-        await defragment(self._node)
+        tally = self._node.tally
+        tally.defragmenting += 1
+        begin = tally.now()
+        try:
+            await defragment(self._node)
+        finally:
+            tally.defragmenting -= 1
+        tally.defragmentations.observe(tally.now() - begin)
         return DefragmentResponse()
 
     async def snapshot(self, request: SnapshotRequest) -> AsyncGenerator[SnapshotResponse, None]:
@@ -121,6 +128,7 @@ class MaintenanceService:
         if self._backups >= MAX_BACKUPS:
             raise TooManyRequests(f"{MAX_BACKUPS} backups are being sent")
         self._backups += 1
+        begin = self._node.tally.now()
         try:
             async with self._node.backup() as backup:
                 hashed, sent = sha256(), 0
@@ -132,6 +140,7 @@ class MaintenanceService:
                         sent += len(blob)
                         yield SnapshotResponse(remaining_bytes=backup.size - sent, blob=blob)
                 yield SnapshotResponse(blob=hashed.digest())
+            self._node.tally.backups.observe(self._node.tally.now() - begin)
         finally:
             self._backups -= 1
 
@@ -140,6 +149,7 @@ class MaintenanceService:
 
         What a compaction lets go counts until it is removed, which is each member's own affair.
         """
+        begin = self._node.tally.now()
         response = HashResponse(ResponseHeader(revision=self._machine.store.revision))
         cut = self._machine.cut()
         try:
@@ -149,6 +159,7 @@ class MaintenanceService:
                 await asyncio.sleep(0)
         finally:
             cut.close()
+        self._node.tally.hashes.observe(self._node.tally.now() - begin)
         complete(response.header, self._node)
         return response
 
@@ -161,12 +172,13 @@ class MaintenanceService:
 
         Raises FutureRevision, Compacted.
         """
-        more = True
+        begin, more = self._node.tally.now(), True
         with self._machine.store.open_hash(request.revision) as hashing:
             while more:
                 with self._node.steps.timed("hash"):
                     more = hashing.step()
                 await asyncio.sleep(0)
+        self._node.tally.revision_hashes.observe(self._node.tally.now() - begin)
         header = ResponseHeader(revision=hashing.current)
         complete(header, self._node)
         return HashKVResponse(header, hashing.value, hashing.compact_revision)

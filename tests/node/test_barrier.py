@@ -105,3 +105,19 @@ async def test_a_read_that_waits_too_long_is_told_so() -> None:
     asked.barrier.tick()
     with pytest.raises(RequestTimedOut):
         await read
+
+
+async def test_rounds_without_an_answer_and_reads_that_time_out_are_counted() -> None:
+    asked = Asked(timeout=0.0)
+    read = await asked.read()
+    asked.barrier.tick()
+    with pytest.raises(RequestTimedOut):
+        await read
+    assert (asked.barrier.slow, asked.barrier.failed) == (0, 1)
+    patient = Asked()
+    read = await patient.read()
+    for _ in range(3 * RETRY_TICKS):
+        patient.barrier.tick()
+    assert (patient.barrier.slow, patient.barrier.failed) == (3, 0)
+    patient.barrier.take(ReadState(patient.contexts[-1], 1), applied_index=1)
+    await read

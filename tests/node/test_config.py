@@ -51,6 +51,8 @@ def test_several_urls_of_a_name_are_joined() -> None:
         ({"heartbeat_interval": "soon"}, "--heartbeat-interval 'soon'"),
         ({"election_timeout": "400"}, "--election-timeout 400"),
         ({"election_timeout": "60000"}, "--election-timeout 60000"),
+        ({"metrics": "all"}, "--metrics 'all'"),
+        ({"listen_metrics_urls": "http://127.0.0.1"}, "--listen-metrics-urls"),
         ({"log_level": "loud"}, "--log-level 'loud'"),
         ({"log_format": "xml"}, "--log-format 'xml'"),
         ({"max_txn_ops": "0"}, "--max-txn-ops 0"),

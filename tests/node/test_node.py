@@ -70,6 +70,7 @@ async def test_time_outs_are_unknown_not_failed(tmp_path: Path) -> None:
         node._waiters._timeout = 0.05
         with pytest.raises(RequestTimedOut):
             await node.propose(PutRequest(key=b"k", value=b"v"))
+        assert node.tally.failed_proposals >= 1  # the publication of its name may be another
         cluster.network.heal()
         await cluster.leader()
 
@@ -112,6 +113,7 @@ async def test_a_cut_off_leader_serves_no_linearizable_read(tmp_path: Path) -> N
         cluster.node(leader)._barrier._timeout = 0.3
         with pytest.raises(RequestTimedOut):
             await cluster.node(leader).read_barrier()
+        assert cluster.node(leader).reads_slow_and_failed[1] == 1
 
 
 async def test_reads_that_wait_share_a_round(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from raftkv.errors import BadTransferee, NotLeader, RaftKvError, StorageError
@@ -18,7 +19,9 @@ from raftkv.node.questions import KeepAlive, Question, TimeToLive
 from raftkv.node.quota import Quota
 from raftkv.node.snapshotter import Backup
 from raftkv.node.steps import Steps
+from raftkv.node.tally import Tally
 from raftkv.raft import NO_NODE, ChangeKind, Configuration, Role, Status
+from raftkv.storage.wal import WalCounters
 from raftkv.trace import discard
 
 MEMBER = 0x8E9E05C52164694D
@@ -67,6 +70,10 @@ class FakeNode:
         self.hold.set()
         self.cancelled = asyncio.Event()
         self.started = asyncio.Event()
+        self.tally = Tally(asyncio.get_running_loop().time)
+        self.wal = SimpleNamespace(counters=WalCounters())
+        self.waiting = 0
+        self.reads_slow_and_failed = (0, 0)
         self.steps = Steps(asyncio.get_running_loop().time, discard)
         self.expiry = self._make_expiry()
         self.fail_question: RaftKvError | None = None
