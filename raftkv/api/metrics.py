@@ -58,6 +58,7 @@ class MetricsPage:
         yield from server_metrics(self._node)
         yield from storage_metrics(self._node)
         yield from store_metrics(self._node)
+        yield from lease_and_watch_metrics(self._node)
         yield from health_metrics(self._health)
         yield from peer_metrics(self._node.member_id, self._traffic)
         yield from call_metrics(self._calls, extensive=self._node.config.metrics == EXTENSIVE)
@@ -128,6 +129,24 @@ def store_metrics(node: Node) -> Iterator[Metric]:
     yield gauge(f"{debugging}current_revision", "The revision.", store.revision)
     yield gauge(f"{debugging}compact_revision", "The compact revision.", store.compact_revision)
     yield counter(f"{debugging}db_compaction_keys_total", "Versions removed.", counts.compacted)
+
+
+def lease_and_watch_metrics(node: Node) -> Iterator[Metric]:
+    """Yield what concerns leases and watches."""
+    leases, tally, debugging = node.machine.leases, node.tally, "etcd_debugging_"
+    streams = list(tally.watch_streams)
+    yield counter(f"{debugging}lease_granted_total", "Leases granted.", leases.grants)
+    yield counter(f"{debugging}lease_revoked_total", "Leases revoked, or over.", leases.revocations)
+    yield counter(f"{debugging}server_lease_expired_total", "Leases over.", leases.expiries)
+    yield counter(f"{debugging}lease_renewed_total", "Keep-alives that a leader took.", tally.renewed_leases)
+    yield gauge(f"{debugging}mvcc_watch_stream_total", "Streams of watches.", len(streams))
+    watching = sum(stream.watching for stream in streams)
+    yield gauge(f"{debugging}mvcc_watcher_total", "Watches.", watching)
+    behind = sum(stream.behind for stream in streams)
+    yield gauge(f"{debugging}mvcc_slow_watcher_total", "Watches that read the past.", behind)
+    queued = sum(stream.queued for stream in streams)
+    yield gauge(f"{debugging}mvcc_pending_events_total", "Replies that wait to be sent.", queued)
+    yield counter(f"{debugging}mvcc_events_total", "Events sent.", tally.events)
 
 
 def health_metrics(health: HealthPages) -> Iterator[Metric]:

@@ -33,6 +33,7 @@ class Leases:
         self._granted: dict[int, int] = {}
         self._remaining: dict[int, int] = {}  # of those with a checkpoint
         self._changed: dict[int, None] = {}
+        self.grants = self.revocations = self.expiries = 0  # since the start, or since a snapshot was loaded
 
     def __contains__(self, lease: object) -> bool:
         return lease in self._granted
@@ -69,6 +70,7 @@ class Leases:
             raise errors.LeaseExists
         self._granted[lease] = seconds
         self._changed[lease] = None
+        self.grants += 1
 
     def revoke(self, lease: int) -> None:
         """Forget a lease; raises LeaseNotFound."""
@@ -77,6 +79,7 @@ class Leases:
         del self._granted[lease]
         self._remaining.pop(lease, None)
         self._changed[lease] = None
+        self.revocations += 1
 
     def checkpoint(self, checkpoint: LeaseCheckpoint) -> None:
         """Keep for a new leader how many seconds a lease has left; 0 = all of them. No lease: nothing."""

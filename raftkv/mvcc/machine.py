@@ -116,7 +116,9 @@ class Machine(Content):
             case LeaseRevokeRequest():
                 return self._revoke(request.ID)
             case ExpireLease() if request.term == term:
-                return self._revoke(request.id)
+                response = self._revoke(request.id)
+                self.leases.expiries += 1
+                return response
             case CheckpointLeases() if request.term == term:
                 for checkpoint in request.checkpoints:
                     self.leases.checkpoint(checkpoint)

@@ -401,7 +401,9 @@ class Node:
                 self._core.propose_change(Change(change, member), context)
                 self._wake.set()
             case KeepAlive(lease):
-                return await self._expiry.keep_alive(lease)
+                seconds = await self._expiry.keep_alive(lease)
+                self.tally.renewed_leases += seconds > 0
+                return seconds
             case TimeToLive(lease):
                 return await self._expiry.time_to_live(lease)
         return None

@@ -5,6 +5,7 @@ Nothing here costs more than an addition and, for a histogram, a bisection.
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 
 def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
@@ -32,6 +33,22 @@ class Histogram:
         self.sum += value
 
 
+class WatchCounts(Protocol):
+    """A stream of watches, as it is now."""
+
+    @property
+    def watching(self) -> int:
+        """How many watches it has."""
+
+    @property
+    def behind(self) -> int:
+        """How many of these still read the past."""
+
+    @property
+    def queued(self) -> int:
+        """How many replies wait to be sent."""
+
+
 class Tally:
     """One member's counts; names say what was counted, histograms are of seconds, bounds are etcd's.
 
@@ -46,6 +63,9 @@ class Tally:
         self.slow_applies = 0
         self.promoted_learners = 0
         self.defragmenting = 0
+        self.events = 0
+        self.renewed_leases = 0
+        self.watch_streams: dict[WatchCounts, None] = {}
         self.saves = Histogram(exponential(0.001, 2, 14))
         self.applies = Histogram(exponential(0.001, 2, 14))
         self.hashes = Histogram(exponential(0.01, 2, 15))

@@ -105,6 +105,7 @@ class WatchService:
         if self._node.member_id in self._node.status().configuration.learners:
             raise NotSupportedForLearner
         stream = WatchStream(self._node, self.next_interval())
+        self._node.tally.watch_streams[stream] = None
         reader = asyncio.create_task(stream.read(requests), name="watch-requests")
         reader.add_done_callback(stream.requests_ended)
         try:
@@ -112,6 +113,7 @@ class WatchService:
                 yield await stream.replies()
         finally:
             stream.close()
+            del self._node.tally.watch_streams[stream]
             reader.cancel()
             await asyncio.wait({reader})
 
@@ -235,6 +237,21 @@ class WatchStream:
         complete(header, self._node)
         return header
 
+    @property
+    def watching(self) -> int:
+        """See ``WatchCounts``."""
+        return len(self._watches)
+
+    @property
+    def behind(self) -> int:
+        """See ``WatchCounts``."""
+        return len(self._behind)
+
+    @property
+    def queued(self) -> int:
+        """See ``WatchCounts``."""
+        return len(self._queue)
+
     # ---------------------------------------------------------------- for the watches
 
     def take(self, watch: Watch, changes: Changes) -> bool:
@@ -293,6 +310,7 @@ class WatchStream:
         ]
 
     def _with_events(self, watch: Watch, changes: Changes) -> WatchReply:
+        self._node.tally.events += len(changes.versions)
         response = WatchResponse(self._header(changes.revision), watch.id)
         return WatchReply(response, changes, watch.prev_kv, watch.fragment)
 

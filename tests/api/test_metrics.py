@@ -273,6 +273,48 @@ async def test_the_state_of_a_member_is_told(port: int, node: FakeNode) -> None:
     assert page("etcd_server_is_learner") == 1
 
 
+async def test_watches_are_told_of(port: int, node: FakeNode) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(encode("/v3/watch", b'{"create_request":{"key":"YQ=="}}{"create_request":{"key":"Yg=="}}'))
+    for _ in range(2):
+        await reader.readuntil(b'"created":true}}\n')
+    await call(port, "/v3/kv/put", b'{"key":"YQ=="}')
+    node.watches.step()
+    await reader.readuntil(b'"events"')
+    page = await scrape(port)
+    assert page("etcd_debugging_mvcc_watch_stream_total") == 1
+    assert page("etcd_debugging_mvcc_watcher_total") == 2
+    assert page("etcd_debugging_mvcc_events_total") == 1
+    assert (
+        page("etcd_debugging_mvcc_slow_watcher_total")
+        == page("etcd_debugging_mvcc_pending_events_total")
+        == 0
+    )
+    writer.transport.abort()
+    while page("etcd_debugging_mvcc_watch_stream_total"):
+        page = await scrape(port)
+    assert page("etcd_debugging_mvcc_watcher_total") == 0
+
+
+async def test_leases_are_counted(tmp_path: Path) -> None:
+    async with LoopbackCluster(tmp_path, size=1) as cluster:
+        await cluster.leader()
+        clients = api.build(cluster.node(1), lambda: 1e9)
+        await clients.start(["http://127.0.0.1:0"])
+        port = clients.addresses[0][1]
+        for lease in (b"7", b"8"):
+            await call(port, "/v3/lease/grant", b'{"TTL":60,"ID":%s}' % lease)
+        for lease in (b"7", b"9"):
+            await call(port, "/v3/lease/keepalive", b'{"ID":%s}' % lease)
+        await call(port, "/v3/lease/revoke", b'{"ID":8}')
+        page = await scrape(port)
+        await clients.stop()
+    assert page("etcd_debugging_lease_granted_total") == 2
+    assert page("etcd_debugging_lease_renewed_total") == 1
+    assert page("etcd_debugging_lease_revoked_total") == 1
+    assert page("etcd_debugging_server_lease_expired_total") == 0
+
+
 async def test_looks_at_the_health_are_counted(port: int, node: FakeNode) -> None:
     await call(port, "/health", method="GET")
     await node.propose(AlarmRequest(AlarmAction.ACTIVATE, MEMBER, AlarmType.CORRUPT))

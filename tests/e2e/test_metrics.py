@@ -44,17 +44,8 @@ NOT_HERE = {
         "etcd_debugging_mvcc_db_compaction_last",
     ],
     "not counted yet": [
-        "etcd_debugging_lease_granted_total",
-        "etcd_debugging_lease_renewed_total",
-        "etcd_debugging_lease_revoked_total",
         "etcd_debugging_lease_ttl_total",
-        "etcd_debugging_server_lease_expired_total",
         "etcd_debugging_auth_revision",
-        "etcd_debugging_mvcc_events_total",
-        "etcd_debugging_mvcc_pending_events_total",
-        "etcd_debugging_mvcc_slow_watcher_total",
-        "etcd_debugging_mvcc_watch_stream_total",
-        "etcd_debugging_mvcc_watcher_total",
     ],
     "entries are timed in batches: the backend's commits": [
         "etcd_server_apply_duration_seconds",
