@@ -13,7 +13,7 @@ SYSTEMS = {"etcd": etcd, "raftkv": raftkv}
 _numbers = count()
 
 
-@pytest.fixture(scope="session", params=list(SYSTEMS))
+@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.e2e) for name in SYSTEMS])
 def urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Client URLs of a running system."""
     with SYSTEMS[request.param](tmp_path_factory.mktemp(request.param)) as found:

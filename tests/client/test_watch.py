@@ -40,6 +40,17 @@ async def test_a_watch_brings_history_and_then_what_happens(client: Client, name
     assert [event.value for event in history + live] == [b"1", b"2", b"3"]
 
 
+async def test_a_watch_of_the_future_begins_at_once_and_brings_nothing_before_it(
+    client: Client, name: str
+) -> None:
+    now = (await client.put(name, "0")).revision
+    async with asyncio.timeout(5), client.watch(name, start_revision=now + 3) as watch:
+        for number in range(1, 5):
+            await client.put(name, str(number))
+        events = await take(watch, 2)
+    assert [(event.revision, event.value) for event in events] == [(now + 3, b"3"), (now + 4, b"4")]
+
+
 async def test_pairs_before_come_when_they_are_wanted(client: Client, name: str) -> None:
     async with client.watch(name, prev_kv=True) as watch:
         await client.put(name, "1")
