@@ -7,6 +7,13 @@ from raftkv.mvcc.parts import Part
 from raftkv.mvcc.sessions import Sessions
 from raftkv.mvcc.store import Store
 
+ADDED_LATER = frozenset({"leases"})
+"""Parts that the first format of 0.1 did not have.
+
+While one is empty a dump leaves it out, so that members of before can read it, and one that a dump lacks is
+empty: so a cluster can be upgraded member by member.
+"""
+
 
 class Content:
     """The parts, and the index of the entry that was applied last.

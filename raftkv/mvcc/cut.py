@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from raftkv.mvcc.content import Content
+from raftkv.mvcc.content import ADDED_LATER, Content
 from raftkv.mvcc.parts import Block, pack_block
 
 MACHINE = "machine"
 """The first block's part: it holds the applied index, so that this can't come apart from the data."""
 
 MACHINE_VERSION = 1
+_NOTHING = pack_block()
 
 
 class MachineCut:
@@ -30,7 +31,8 @@ class MachineCut:
         yield Block(MACHINE, MACHINE_VERSION, pack_block(self.index))
         for name, version, dump in self._dumps:
             for data in dump.blocks():
-                yield Block(name, version, data)
+                if data != _NOTHING or name not in ADDED_LATER:
+                    yield Block(name, version, data)
 
     def close(self) -> None:
         """Let compaction go on; may be repeated."""

@@ -1,7 +1,7 @@
 """Loading a dump into fresh content, beside what is served, to be swapped in when it is whole."""
 
 from raftkv.errors import FormatTooNew
-from raftkv.mvcc.content import Content
+from raftkv.mvcc.content import ADDED_LATER, Content
 from raftkv.mvcc.cut import MACHINE, MACHINE_VERSION
 from raftkv.mvcc.parts import nonsense, unpack_block
 
@@ -54,7 +54,7 @@ class MachineLoader:
 
         Raises PeerProtocolError when the blocks don't make a whole.
         """
-        missing = [name for name in self._versions if name not in self._seen]
+        missing = [name for name in self._versions if name not in self._seen and name not in ADDED_LATER]
         if missing:
             raise nonsense(f"{', '.join(missing)} missing")
         if self._unfinished and not self._unfinished[0].finish_load():

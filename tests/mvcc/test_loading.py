@@ -2,6 +2,7 @@
 
 import tracemalloc
 import zlib
+from contextlib import closing
 from typing import Any
 
 import msgpack
@@ -65,10 +66,25 @@ def test_a_newer_format_of_a_part_is_named(part: str) -> None:
         load([Block(part, 0, b"")])
 
 
-@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms", "leases"])
+@pytest.mark.parametrize("part", ["machine", "store", "members", "sessions", "alarms"])
 def test_a_part_that_is_missing_is_noticed(part: str) -> None:
     with pytest.raises(PeerProtocolError, match=f"{part} missing"):
         load(block for block in blocks() if block.part != part)
+
+
+def test_a_dump_of_before_there_were_leases_has_none() -> None:
+    machine = load(block for block in blocks() if block.part != "leases")
+    assert list(machine.leases.content()) == []
+    assert machine.store.live_keys == 2
+
+
+def test_leases_are_left_out_of_a_dump_until_there_is_one() -> None:
+    machine = load(block for block in blocks() if block.part != "leases")
+    with closing(machine.cut()) as cut:
+        assert "leases" not in {block.part for block in cut.blocks()}
+    machine.leases.grant(7, 60)
+    with closing(machine.cut()) as cut:
+        assert [block.data for block in cut.blocks() if block.part == "leases"] == [pack_block((7, 60, 0))]
 
 
 @pytest.mark.parametrize(
