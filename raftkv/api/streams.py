@@ -106,16 +106,12 @@ async def answer_stream(
     ``DuplexRoute``. A client that takes no bytes is dropped, unless the call is ``patient``.
     """
     reply = replies.message_stream()
-    write_on = reply.write if patient else partial(write_chunk, reply)
-
-    async def write(line: bytes) -> None:
-        call.answer_line(line)
-        await write_on(line)
+    write = reply.write if patient else partial(write_chunk, reply)
 
     async def send(response: Any) -> None:
         writer = await reply.prepare(request)
         assert isinstance(writer, StreamWriter), "a reply without a body"
-        await _write_lines(write, writer, encode(response))
+        await _Chunks(write, writer, call).send(encode(response))
 
     try:
         async with aclosing(responses):
@@ -144,43 +140,50 @@ async def _send_all(
     return None
 
 
-async def _write_lines(
-    write: Callable[[bytes], Awaitable[None]], writer: StreamWriter, pieces: Iterable[bytes]
-) -> None:
-    """Send text that comes in pieces, each line as one chunk; short lines go out together."""
-    line: list[bytes] = []
-    chunks: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        line.append(piece)
-        size += len(piece)
-        if piece.endswith(b"\n") or size >= LONGEST_CHUNK:
-            chunks.append(b"".join(line))
-            line.clear()
-            if size >= SENT_AT_ONCE:
-                await _write_chunks(write, writer, chunks)
-                size = 0
-        elif not piece:
-            await asyncio.sleep(0)
-    await _write_chunks(write, writer, chunks)
-    # a client that reads fast never makes the write wait: let others run all the same
-    await asyncio.sleep(0)
+class _Chunks:
+    """Sends text that comes in pieces, each line as one chunk; short lines go out together."""
 
+    def __init__(self, write: Callable[[bytes], Awaitable[None]], writer: StreamWriter, call: Call) -> None:
+        self._write = write
+        self._writer = writer
+        self._call = call
+        self._waiting: list[bytes] = []
 
-async def _write_chunks(
-    write: Callable[[bytes], Awaitable[None]], writer: StreamWriter, chunks: list[bytes]
-) -> None:
-    """Send several chunks with one write to the socket, which costs more than all else."""
-    if len(chunks) > 1 and writer.chunked:
-        writer.chunked = False  # they are framed here
+    async def send(self, pieces: Iterable[bytes]) -> None:
+        line: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            line.append(piece)
+            size += len(piece)
+            if piece.endswith(b"\n") or size >= LONGEST_CHUNK:
+                self._add(b"".join(line))
+                line.clear()
+                if size >= SENT_AT_ONCE:
+                    await self._flush()
+                    size = 0
+            elif not piece:
+                await asyncio.sleep(0)
+        assert not line, "a response does not end with its line"
+        await self._flush()
+        # a client that reads fast never makes the write wait: let others run all the same
+        await asyncio.sleep(0)
+
+    def _add(self, chunk: bytes) -> None:
+        self._call.answer_line(chunk)
+        self._waiting.append(chunk)
+
+    async def _flush(self) -> None:
+        """Send what waits with one write to the socket, which costs more than all else."""
+        chunks, self._waiting = self._waiting, []
+        if len(chunks) < 2 or not self._writer.chunked:
+            for chunk in chunks:
+                await self._write(chunk)
+            return
+        self._writer.chunked = False  # they are framed here
         try:
-            await write(b"".join([b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]))
+            await self._write(b"".join([b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]))
         finally:
-            writer.chunked = True
-    else:
-        for chunk in chunks:
-            await write(chunk)
-    chunks.clear()
+            self._writer.chunked = True
 
 
 def failure(error: RaftKvError | TimeoutError) -> Status:

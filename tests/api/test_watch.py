@@ -329,6 +329,25 @@ async def test_many_watchers_of_one_change_get_the_same_text(port: int, node: Fa
         await stream.close()
 
 
+async def test_lines_that_go_out_together_are_chunks_and_messages_each(port: int, node: FakeNode) -> None:
+    stream = await Stream.open(port)
+    stream.send(NOW)
+    await stream.head()
+    await stream.chunk()
+    for _ in range(50):
+        node.machine.store.put(PutRequest(b"k", b"v"))
+    while node.watches.step():
+        pass
+    lines = [await stream.chunk() for _ in range(50)]
+    assert lines == [line(n, b',"events":[' + put_event(n, n - 1) + b"]") for n in range(2, 52)]
+    metrics = (await call(port, "/metrics", method="GET")).body.decode()
+    (sent,) = [
+        text for text in metrics.splitlines() if "msg_sent_total" in text and '"etcdserverpb.Watch"' in text
+    ]
+    assert sent.split()[-1] == "51"
+    await stream.close()
+
+
 async def test_a_client_that_does_not_read_is_not_dropped_and_loses_nothing(
     port: int, node: FakeNode
 ) -> None:
