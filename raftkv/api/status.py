@@ -58,7 +58,7 @@ _FIXED: dict[type[errors.RaftKvError], Status] = {
     ),
     errors.UnhealthyCluster: Status(14, 503, "etcdserver: unhealthy cluster"),
     errors.NotSupportedForLearner: Status(14, 503, "etcdserver: rpc not supported for learner"),
-    errors.SessionExpired: Status(2, 500, "mutex: session expired"),
+    errors.SessionExpired: Status(2, 500, "mutex: session is expired"),
     errors.ElectionNoLeader: Status(2, 500, "election: no leader"),
     errors.ElectionNotLeader: Status(2, 500, "election: not leader"),
     errors.LeaderKeyMissing: Status(2, 500, '"leader" field must be provided'),

@@ -92,6 +92,9 @@ LONG_REASON = (
 HEAD_REASON = "a reply to HEAD may tell the length that the body would have (RFC 9110 §8.6): Go's does not"
 
 
+REFUSED_REASON = "a stream that is refused is one short reply: etcd sends it in one chunk or with its length"
+
+
 def headers(pairs: list[tuple[str, str]], size: int | None, method: str = "POST") -> tuple[str, ...]:
     """Return the header lines, sorted; ``size``: bytes of the body, None for a stream."""
     kept = [(name, value) for name, value in pairs if name.lower() not in HEADERS]
@@ -105,6 +108,12 @@ def headers(pairs: list[tuple[str, str]], size: int | None, method: str = "POST"
     return tuple(
         sorted(f"{name}: {value}" for name, value in [*kept, *(("Content-Length", it) for it in told)])
     )
+
+
+def stream_headers(status: int, pairs: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the header lines of a stream, sorted."""
+    framing = () if status == 200 else ("content-length", "transfer-encoding")
+    return headers([(name, value) for name, value in pairs if name.lower() not in framing], None)
 
 
 def body(text: str, base: int, saved: Mapping[str, str]) -> str:

@@ -5,7 +5,21 @@ from importlib import import_module
 
 from tests.differential.steps import Case
 
-ALL = ("kv", "txn", "lease", "compaction", "requests", "paths", "maintenance", "services", "members")
+ALL = (
+    "kv",
+    "txn",
+    "lease",
+    "lease_requests",
+    "compaction",
+    "requests",
+    "paths",
+    "maintenance",
+    "services",
+    "members",
+    "watch",
+    "locks",
+    "alone",
+)
 
 
 def named(names: tuple[str, ...] | list[str]) -> Iterator[tuple[str, Case]]:

@@ -246,7 +246,7 @@ class Stream:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        return normalise.headers(self.reply.getheaders(), None)
+        return normalise.stream_headers(self.status, self.reply.getheaders())
 
     def check_quiet(self) -> None:
         """Raise AssertionError if a byte has come, or comes soon."""

@@ -2,7 +2,7 @@
 
 from tests.differential import lines
 
-LEAST_SHARE = 0.5
+LEAST_SHARE = 0.9
 
 
 def test_a_case_names_lines_that_are_listed() -> None:
