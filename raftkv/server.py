@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from raftkv import api
 from raftkv.errors import ConfigError, DataDirMismatch, MemberRemoved, RaftKvError
 from raftkv.listeners import Listeners
-from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.net.bootstrap import find_place, started_before
 from raftkv.net.transport import PeerTransport
 from raftkv.node.config import LOG_LEVELS, Config, cluster_id, member_id
@@ -218,6 +218,7 @@ async def build(config: Config, log: EventLog) -> Server:
             members=lambda: tuple(server.node.members()),
             version=lambda: {"etcdserver": ETCD_VERSION, "etcdcluster": CLUSTER_VERSION},
             urls=lambda: peer_urls(server.node),
+            cluster_level=lambda: server.node.cluster_level,
         )
         resources.push_async_callback(server.transport.close)
         identity = Identity(metadata.member_id, metadata.cluster_id, recovered.boot)
@@ -334,7 +335,7 @@ async def begin(config: Config, members: list[MemberInfo]) -> tuple[Metadata, Ha
             f"acknowledged writes. Bring the folder back; or, from a member that runs, remove this one "
             f"(raftkv member remove), add it again and start that with --initial-cluster-state existing"
         )
-    entry = bootstrap_entry(ids, encode_members([member._replace(name="") for member in members]))
+    entry = bootstrap_entry(ids, encode_bootstrap([member._replace(name="") for member in members]))
     return Metadata(cluster_id(ids), own, config.name), HardState(term=1, commit=1), [entry]
 
 

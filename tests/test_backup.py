@@ -14,7 +14,7 @@ from raftkv.errors import BackupNotSealed, ConfigError, FormatTooNew, NoSpace, S
 from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
-from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.node.config import Config, cluster_id, member_id
 from raftkv.raft import Configuration, HardState, Snapshot
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest
@@ -35,7 +35,7 @@ def machine_with_data(keys: int = 5) -> Machine:
     """A machine of another cluster, with history, a deletion, a compaction and an alarm."""
     machine = Machine()
     machine.apply_configuration(
-        1, encode_members([MemberInfo(77, "", ("http://old",), (), is_learner=False)])
+        1, encode_bootstrap([MemberInfo(77, "", ("http://old",), (), is_learner=False)])
     )
     requests = [
         PublishMember(77, "old", ["http://old"]),

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
-from raftkv.mvcc.commands import CheckpointLeases, ExpireLease, PublishMember, decode_command
+from raftkv.mvcc.commands import CheckpointLeases, ExpireLease, PublishMember, RaiseLevel, decode_command
 from raftkv.raft import decode_configuration
 from raftkv.raft.types import Entry, EntryKind
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
@@ -71,6 +71,8 @@ def _describe_lease_command(request: object) -> str:
             return f"lease {_lease(request.id)} is over by the clock of term {request.term}"
         case CheckpointLeases():
             return f"what {len(request.checkpoints)} leases have left by the clock of term {request.term}"
+        case RaiseLevel():
+            return f"all members are of level {request.level}, says the leader of term {request.term}"
         case _:
             return type(request).__name__
 

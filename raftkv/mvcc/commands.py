@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgpack
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
+from raftkv.mvcc.level import FIRST, LEVEL, check_known
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
 from raftkv.schema.lease import LeaseCheckpoint, LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.maintenance import AlarmRequest
@@ -46,6 +47,7 @@ class CommandKind(IntEnum):
     LEASE_CHECKPOINT = 8
     LEASE_EXPIRE = 9
     PUBLISH_MEMBER = 16
+    RAISE_LEVEL = 17
 
 
 @dataclass(slots=True)
@@ -73,6 +75,14 @@ class CheckpointLeases:
     checkpoints: list[LeaseCheckpoint]
 
 
+@dataclass(slots=True)
+class RaiseLevel:
+    """A leader lets the cluster use what all its members understand, in ``term`` only."""
+
+    term: int
+    level: int
+
+
 CommandRequest: TypeAlias = (
     PutRequest
     | DeleteRangeRequest
@@ -83,6 +93,7 @@ CommandRequest: TypeAlias = (
     | LeaseRevokeRequest
     | ExpireLease
     | CheckpointLeases
+    | RaiseLevel
     | PublishMember
 )
 
@@ -96,8 +107,21 @@ _CLASSES: dict[int, type[CommandRequest]] = {
     CommandKind.LEASE_REVOKE: LeaseRevokeRequest,
     CommandKind.LEASE_CHECKPOINT: CheckpointLeases,
     CommandKind.LEASE_EXPIRE: ExpireLease,
+    CommandKind.RAISE_LEVEL: RaiseLevel,
     CommandKind.PUBLISH_MEMBER: PublishMember,
 }
+_FIRST_KINDS = frozenset(
+    {
+        CommandKind.PUT,
+        CommandKind.DELETE_RANGE,
+        CommandKind.TXN,
+        CommandKind.COMPACT,
+        CommandKind.ALARM,
+        CommandKind.PUBLISH_MEMBER,
+    }
+)
+"""What every version knows; the others came with level 2."""
+
 _KINDS = {cls: int(kind) for kind, cls in _CLASSES.items()}
 
 _ENVELOPE: list[type] = [int, int, int, int, int, str, int]
@@ -111,6 +135,15 @@ class Command(NamedTuple):
     user: str
     auth_revision: int
     request: CommandRequest
+
+
+def level_of(request: CommandRequest) -> int:
+    """Return the cluster's level from which on all members understand ``request``.
+
+    By its kind: no field of a kind is newer than the kind so far. A put with a lease is not, for without a
+    lease every version refuses it alike.
+    """
+    return FIRST if _KINDS[type(request)] in _FIRST_KINDS else LEVEL
 
 
 def encode_command(
@@ -130,6 +163,8 @@ def _fields_of(request: CommandRequest) -> list[Any]:
             return [request.id, request.name, request.client_urls]
         case ExpireLease():
             return [request.term, request.id]
+        case RaiseLevel():
+            return [request.term, request.level]
         case CheckpointLeases():
             return [request.term, [pack(checkpoint) for checkpoint in request.checkpoints]]
         case _:
@@ -182,6 +217,8 @@ def _request(cls: type[CommandRequest], fields: Any) -> CommandRequest:
         return _publish_member(fields)
     if cls is ExpireLease:
         return _expire_lease(fields)
+    if cls is RaiseLevel:
+        return _raise_level(fields)
     if cls is CheckpointLeases:
         return _checkpoint_leases(fields)
     return unpack(cls, fields)
@@ -199,6 +236,14 @@ def _expire_lease(fields: Any) -> ExpireLease:
         case [int(term), int(lease)]:
             return ExpireLease(term, lease)
     raise ValueError("not a term and a lease")
+
+
+def _raise_level(fields: Any) -> RaiseLevel:
+    match fields:
+        case [int(term), int(level)]:
+            check_known(level)
+            return RaiseLevel(term, level)
+    raise ValueError("not a term and a level")
 
 
 def _checkpoint_leases(fields: Any) -> CheckpointLeases:

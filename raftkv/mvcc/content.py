@@ -2,12 +2,13 @@
 
 from raftkv.mvcc.alarms import Alarms
 from raftkv.mvcc.leases import Leases
+from raftkv.mvcc.level import Level
 from raftkv.mvcc.membership import Membership
 from raftkv.mvcc.parts import Part
 from raftkv.mvcc.sessions import Sessions
 from raftkv.mvcc.store import Store
 
-ADDED_LATER = frozenset({"leases"})
+ADDED_LATER = frozenset({"leases", "level"})
 """Parts that the first format of 0.1 did not have.
 
 While one is empty a dump leaves it out, so that members of before can read it, and one that a dump lacks is
@@ -24,6 +25,7 @@ class Content:
 
     def __init__(self) -> None:
         leases = Leases()
+        self.level = Level()
         self.store = Store(leases)
         self.membership = Membership()
         self.sessions = Sessions()
@@ -38,7 +40,7 @@ class Content:
 
     def parts(self) -> tuple[Part, ...]:
         """Return every part, in the order in which they are dumped."""
-        return self.store, self.membership, self.sessions, self.alarms, self.leases
+        return self.level, self.store, self.membership, self.sessions, self.alarms, self.leases
 
     def exchange(self, other: "Content") -> None:
         """Give ``other`` everything held here and take what it holds, in one short step."""

@@ -8,14 +8,16 @@ from raftkv.mvcc.commands import (
     CommandRequest,
     ExpireLease,
     PublishMember,
+    RaiseLevel,
     RequestId,
     decode_command,
 )
 from raftkv.mvcc.content import Content
 from raftkv.mvcc.cut import MachineCut
 from raftkv.mvcc.digest import digest_of
+from raftkv.mvcc.level import check_known
 from raftkv.mvcc.loading import MachineLoader
-from raftkv.mvcc.membership import MemberInfo
+from raftkv.mvcc.membership import MemberInfo, level_in
 from raftkv.schema.kv import (
     CompactionRequest,
     CompactionResponse,
@@ -106,6 +108,8 @@ class Machine(Content):
                 return AlarmResponse(self._header(), alarms)
             case PublishMember():
                 self.membership.publish(request)
+            case RaiseLevel() if request.term == term:
+                self.level.raise_to(request.level)
         return None
 
     def _run_lease(self, request: LeaseRequest, term: int) -> CommandResponse | None:
@@ -139,7 +143,10 @@ class Machine(Content):
         Raises FormatTooNew, PeerProtocolError.
         """
         assert index > self.applied_index, f"entry {index} applied after {self.applied_index}"
+        level = level_in(data)
+        check_known(level)
         request_id = self.membership.apply(data)
+        self.level.raise_to(level)
         self.applied_index = index
         if request_id is None:
             return None

@@ -16,6 +16,7 @@ from raftkv.errors import (
     TooManyLearners,
 )
 from raftkv.mvcc.commands import PublishMember, RequestId
+from raftkv.mvcc.level import FIRST, LEVEL
 from raftkv.mvcc.parts import CopiedDump
 
 FORMAT_VERSION = 1
@@ -55,9 +56,26 @@ def encode_change(change: MemberChange) -> bytes:
 
 
 def encode_members(members: Iterable[MemberInfo]) -> bytes:
-    """Return the data of the bootstrap configuration entry, the same for the same members."""
+    """Return a list of all members, the same for the same members."""
     packed: bytes = msgpack.packb([FORMAT_VERSION, sorted(members)])
     return packed
+
+
+def encode_bootstrap(members: Iterable[MemberInfo], level: int = LEVEL) -> bytes:
+    """Return the context of a new cluster's first entry: its members, and the level that it begins at.
+
+    All of them make the same entry, so they have to be of one level: a cluster of several is no new one.
+    """
+    packed: bytes = msgpack.packb([FORMAT_VERSION, sorted(members), level])
+    return packed
+
+
+def level_in(data: bytes) -> int:
+    """Return the level that the context of a configuration entry gives the cluster."""
+    match msgpack.unpackb(data, use_list=False):
+        case (_, tuple(), int(level)):
+            return level
+    return FIRST
 
 
 def decode_members(data: bytes) -> list[MemberInfo]:
@@ -80,7 +98,9 @@ def decode_context(data: bytes) -> list[MemberInfo] | MemberChange:
     match values:
         case (int(version), *_) if version > FORMAT_VERSION:
             raise FormatTooNew(f"the log holds members of format {version}; known here is {FORMAT_VERSION}")
-        case (int(version), tuple(members)) if version == FORMAT_VERSION:
+        case (int(version), tuple(members)) | (int(version), tuple(members), int()) if (
+            version == FORMAT_VERSION
+        ):
             return [_member(fields) for fields in members]
         case (int(version), (int(), int(), int()) as request_id, str(kind), fields) if (
             version == FORMAT_VERSION and kind in list(ChangeOf)

@@ -14,12 +14,16 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 from raftkv.errors import ConfigError, DataDirMismatch
+from raftkv.mvcc.level import FIRST, LEVEL
 from raftkv.net.handshake import printable
 from raftkv.node.config import Config
 
 ASK_SECONDS: Final = 2.0
 ETCD_CLUSTER_HEADER: Final = "X-Etcd-Cluster-Id"
 """How the answer to GET /members tells which cluster it is of, as etcd's."""
+
+CLUSTER_LEVEL_HEADER: Final = "Raftkv-Cluster-Level"
+"""What a member has to understand to be one, see ``raftkv.mvcc.level``."""
 
 ADVICE: Final = (
     "add this member first (raftkv member add), then give --initial-cluster exactly the members of the "
@@ -35,10 +39,11 @@ class Place(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a peer port says to GET /members: the cluster's id (0: it says none), and JSON objects."""
+    """What a peer port says to GET /members: the cluster's id (0: none) and level, and JSON objects."""
 
     cluster_id: int
     members: list[Any]
+    level: int = FIRST
 
 
 async def started_before(member_id: int, others: Mapping[int, Sequence[str]]) -> bool:
@@ -65,6 +70,12 @@ async def find_place(config: Config) -> Place:
         raise ConfigError(
             f"--initial-cluster-state existing: no member of a running cluster answered; asked were {where}. "
             f"Start this member while the cluster runs; a new cluster's members are started with new"
+        )
+    level = max(answer.level for answer in answers)
+    if level > LEVEL:
+        raise ConfigError(
+            f"the cluster is at level {level}, and this version of raftkv understands levels up to {LEVEL}: "
+            f"start this member with the version of the others"
         )
     places = [_place_in(answer, config) for answer in answers]
     if len(set(places)) > 1:
@@ -115,9 +126,10 @@ async def _members(session: aiohttp.ClientSession, url: str) -> Answer:
         async with session.get(f"{url}/members", allow_redirects=False) as answer:
             members = await answer.json(content_type=None) if answer.status == 200 else []
             cluster = int(answer.headers.get(ETCD_CLUSTER_HEADER, "0"), 16)
+            level = int(answer.headers.get(CLUSTER_LEVEL_HEADER, FIRST))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return Answer(0, [])
-    return Answer(cluster, members if isinstance(members, list) else [])
+    return Answer(cluster, members if isinstance(members, list) else [], level)
 
 
 def _peer_urls(member: Any) -> tuple[str, ...]:

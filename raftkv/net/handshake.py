@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from raftkv import __version__
 from raftkv.errors import ConfigError
+from raftkv.mvcc.level import FIRST, LEVEL
 from raftkv.node.config import check_url
 
 STREAM_PATH: Final = "/raftkv/peer/stream/v1"
@@ -22,6 +23,7 @@ TARGET_HEADER: Final = "Raftkv-Target-Id"
 PROTOCOL_HEADER: Final = "Raftkv-Protocol"
 VERSION_HEADER: Final = "Raftkv-Version"
 URLS_HEADER: Final = "Raftkv-Peer-Urls"
+LEVEL_HEADER: Final = "Raftkv-Level"
 
 _MAX_ID: Final = 2**64 - 1
 _MAX_URLS_CHARS: Final = 2048
@@ -40,7 +42,8 @@ class Refused(Exception):
 class Hello(NamedTuple):
     """What one side says at the start of a stream; ``source`` says it, ``target`` is meant.
 
-    ``urls``: where ``source`` is reached, for a target that does not know it yet.
+    ``urls``: where ``source`` is reached, for a target that does not know it yet. ``level``: what it
+    understands of the log, see ``raftkv.mvcc.level``.
     """
 
     cluster_id: int
@@ -49,6 +52,7 @@ class Hello(NamedTuple):
     protocol: int = PROTOCOL
     version: str = __version__
     urls: tuple[str, ...] = ()
+    level: int = LEVEL
 
     def headers(self) -> dict[str, str]:
         """Return the hello as HTTP headers."""
@@ -58,6 +62,7 @@ class Hello(NamedTuple):
             TARGET_HEADER: f"{self.target:x}",
             PROTOCOL_HEADER: str(self.protocol),
             VERSION_HEADER: self.version,
+            LEVEL_HEADER: str(self.level),
             **({URLS_HEADER: ",".join(self.urls)} if self.urls else {}),
         }
 
@@ -70,6 +75,7 @@ def read_hello(headers: Mapping[str, str]) -> Hello:
         target=_number(headers, TARGET_HEADER, base=16),
         protocol=_number(headers, PROTOCOL_HEADER, base=10),
         version=printable(headers.get(VERSION_HEADER, "unknown")),
+        level=_number(headers, LEVEL_HEADER, base=10) if LEVEL_HEADER in headers else FIRST,
         urls=_urls(headers.get(URLS_HEADER, "")),
     )
 

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from raftkv.errors import PeerProtocolError
 from raftkv.mvcc.membership import MemberInfo
-from raftkv.net.bootstrap import ETCD_CLUSTER_HEADER
+from raftkv.net.bootstrap import CLUSTER_LEVEL_HEADER, ETCD_CLUSTER_HEADER
 from raftkv.net.frames import FrameReader
 from raftkv.net.handshake import STREAM_PATH, Hello, Refused, check_hello, read_hello
 from raftkv.net.listener import Listener
@@ -39,10 +39,13 @@ Version = Callable[[], Mapping[str, str]]
 class PeerPort:
     """The listening side: every peer's stream into this member."""
 
-    def __init__(self, local: Local, members: Members, version: Version) -> None:
+    def __init__(
+        self, local: Local, members: Members, version: Version, cluster_level: Callable[[], int]
+    ) -> None:
         self._local = local
         self._members = members
         self._version = version
+        self._cluster_level = cluster_level
         self._refusals = Refusals(local.emit)
         self._streams: dict[int, asyncio.Task[None]] = {}
         self._snapshots = SnapshotServer(local)
@@ -96,6 +99,7 @@ class PeerPort:
             case "GET", "/members":
                 answer = _json_answer([_member_fields(member) for member in self._members()])
                 answer.headers[ETCD_CLUSTER_HEADER] = f"{self._local.cluster_id:x}"
+                answer.headers[CLUSTER_LEVEL_HEADER] = str(self._cluster_level())
                 return answer
             case _, path if path in ("/version", "/members", PING_PATH):
                 return web.Response(status=405, text="Method Not Allowed\n", headers={"Allow": "GET"})

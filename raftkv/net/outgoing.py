@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
-from raftkv.net.handshake import STREAM_PATH, Refused, check_hello, printable, read_hello
+from raftkv.net.handshake import STREAM_PATH, Hello, Refused, check_hello, printable, read_hello
 from raftkv.net.local import Local, Refusals
 from raftkv.net.outbox import Outbox
 from raftkv.node.transport import Connection
@@ -126,8 +126,8 @@ class Outgoing:
         except (aiohttp.ClientError, OSError) as error:
             return f"{url}: {_error_text(error)}"
         try:
-            await self._check_answer(url, response)
-            self._set_up(response, outbox)
+            hello = await self._check_answer(url, response)
+            self._set_up(response, outbox, hello)
             return await self._watch(response, outbox)
         except aiohttp.ClientPayloadError:
             return "the peer closed the connection"
@@ -136,8 +136,8 @@ class Outgoing:
         finally:
             _abort(response)
 
-    async def _check_answer(self, url: str, response: aiohttp.ClientResponse) -> None:
-        """Raise Refused unless the peer took the stream and is the one meant."""
+    async def _check_answer(self, url: str, response: aiohttp.ClientResponse) -> Hello:
+        """Return what the peer says; raise Refused unless it took the stream and is the one meant."""
         if response.status != 200:
             async with asyncio.timeout(self._local.timing.connect):
                 text = _readable(await response.content.read(MAX_REASON_BYTES))
@@ -146,8 +146,9 @@ class Outgoing:
         check_hello(hello, self._local.cluster_id, self._local.member_id)
         if hello.source != self._peer:
             raise Refused(412, f"{url} is member {hello.source:x}, not {self._peer:x}", self._peer)
+        return hello
 
-    def _set_up(self, response: aiohttp.ClientResponse, outbox: Outbox) -> None:
+    def _set_up(self, response: aiohttp.ClientResponse, outbox: Outbox, hello: Hello) -> None:
         connection = response.connection
         if connection is not None and connection.transport is not None and _TCP_USER_TIMEOUT is not None:
             milliseconds = int(self._local.timing.stall * 1000)
@@ -156,7 +157,7 @@ class Outgoing:
             )
         self._outbox = outbox
         self._traffic.connected = True
-        self._connection = Connection(since=asyncio.get_running_loop().time())
+        self._connection = Connection(asyncio.get_running_loop().time(), hello.level)
         self._told_down = self._lost = False
         self._arrived.clear()
         self._local.emit(PeerUp(self._peer))

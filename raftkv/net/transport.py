@@ -27,9 +27,9 @@ class PeerTransport:
     """Implements ``raftkv.node.transport.Transport``.
 
     ``await listen(urls)`` binds the peer port, before the node is started; streams are refused until
-    ``start``. ``members`` and ``version`` give what /members and /version answer. One task a peer
-    sends, one a peer's stream receives; a task that dies of an own bug goes to the loop's exception
-    handler.
+    ``start``. ``members``, ``cluster_level`` and ``version`` give what /members and /version answer. One
+    task a peer sends, one a peer's stream receives; a task that dies of an own bug goes to the loop's
+    exception handler.
 
     A *guest* is who sends to this member without being reached by it: one that this member, lagging
     behind, has not heard of, or one that was removed. It is answered at the ``urls`` that it says to have,
@@ -46,12 +46,13 @@ class PeerTransport:
         members: Members,
         version: Version,
         urls: Callable[[], Sequence[str]],
+        cluster_level: Callable[[], int],
         timing: Timing = DEFAULT_TIMING,
         queue_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> None:
         self.traffic = Traffic()
         self._local = Local(member_id, cluster_id, emit, rng, self.traffic, timing, queue_bytes, urls)
-        self._port = PeerPort(self._local, members, version)
+        self._port = PeerPort(self._local, members, version, cluster_level)
         self._urls: dict[int, tuple[str, ...]] = {}
         self._guests: dict[int, tuple[str, ...]] = {}
         self._peers: dict[int, Outgoing] = {}

@@ -16,7 +16,7 @@ from math import ceil
 from typing import Any, TypeAlias
 
 from raftkv.errors import ClusterCorrupt, NodeStopped, NotLeader, RaftKvError, RequestTimedOut
-from raftkv.mvcc.commands import CheckpointLeases, ExpireLease
+from raftkv.mvcc.commands import CheckpointLeases, ExpireLease, RaiseLevel
 from raftkv.mvcc.leases import Leases
 from raftkv.mvcc.machine import Machine
 from raftkv.node.config import Config
@@ -47,7 +47,7 @@ AT_ONCE = 500
 
 NO_TERM = 0
 
-OwnCommand: TypeAlias = ExpireLease | CheckpointLeases
+OwnCommand: TypeAlias = ExpireLease | CheckpointLeases | RaiseLevel
 
 
 class Expiry:

@@ -39,6 +39,7 @@ from raftkv.node.addresses import AddressBook
 from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
 from raftkv.node.changes import Changes
+from raftkv.node.cluster_level import ClusterLevel
 from raftkv.node.config import Config
 from raftkv.node.expiry import Expiry, OwnCommand
 from raftkv.node.installer import Arrived, Installer, needs_file
@@ -159,6 +160,7 @@ class Node:
         self._leader_calls = self._make_leader_calls()
         self._changes = self._make_changes()
         self._expiry = self._make_expiry()
+        self._level = self._make_level()
         self._addresses = AddressBook(self.machine.membership.members(), restored.entries)
         self._peers: Mapping[int, Sequence[str]] = {}
         self.quota = Quota(config.quota_bytes, identity.member_id, self.machine, self.propose)
@@ -184,8 +186,6 @@ class Node:
         self._stopping = False
         self._recovered_index = core.status().commit_index
         self._recovered = asyncio.Event()
-        if self._recovered_index <= self._applied.index:
-            self._recovered.set()
 
     def _make_barrier(self, boot: int) -> ReadBarrier:
         timeout = self.config.request_timeout
@@ -237,6 +237,16 @@ class Node:
             propose_and_wait=self._propose_own_and_wait,
         )
 
+    def _make_level(self) -> ClusterLevel:
+        return ClusterLevel(
+            self.machine,
+            self._transport,
+            status=self._core.status,
+            leads_in=self._leads_in,
+            propose=self._propose_own,
+            pause=self.config.heartbeat_interval / 1000,
+        )
+
     def _make_installer(self) -> Installer:
         return Installer(
             store=self._store,
@@ -277,6 +287,7 @@ class Node:
             "durable_index": status.durable_index,
             "commit_index": status.commit_index,
             "applied_index": self.applied_index,
+            "cluster_level": self.cluster_level,
             "first_index": status.log.first_index,
             "snapshot_index": status.snapshot.index if status.snapshot is not None else 0,
             "log_bytes": self.wal.log_bytes,
@@ -299,7 +310,7 @@ class Node:
         """Replicate a request and return the state machine's response to it.
 
         Waits for a leader up to the request time-out. Raises RequestError (refused by the state
-        machine), RequestTimedOut (outcome unknown), TooManyRequests and NoSpace (certainly not
+        machine), RequestTimedOut (outcome unknown), TooManyRequests, NoSpace and NotCapable (certainly not
         appended), NodeStopped (outcome unknown).
         """
         if self._stopping:
@@ -310,6 +321,7 @@ class Node:
             raise TooManyRequests(f"{self._waiters.waiting_bytes} bytes of proposals are waiting")
         if not self.wal.has_room:
             raise NoSpace("no room for more log on this member's disk; nothing was written")
+        self._level.check(request)
         request_id = self._waiters.next_id()
         waiter = self._waiters.open(request_id, encode_command(request_id, request))
         try:
@@ -417,6 +429,11 @@ class Node:
         """Whether this member has no vote, as far as it has applied the log."""
         return self.member_id in self._applied.configuration.learners
 
+    @property
+    def cluster_level(self) -> int:
+        """What all members of the cluster understand, as far as it is applied here: ``raftkv.mvcc.level``."""
+        return self.machine.level.number
+
     def connected_for(self, peer: int) -> float | None:
         """Return for how many seconds a stream to a peer has been up; None while none is."""
         connection = self._transport.connection(peer)
@@ -471,6 +488,8 @@ class Node:
 
     async def run(self) -> None:
         """Run until cancelled, or until something fails: then raise what failed."""
+        if self._recovered_index <= self._applied.index:
+            self._recovered.set()
         self._transport.start(self)
         self._connect_peers()
         try:
@@ -484,6 +503,7 @@ class Node:
                 tasks.create_task(self._installer.run(), name="installer")
                 tasks.create_task(self._publish(), name="publisher")
                 tasks.create_task(self._watch_quota(), name="quota")
+                tasks.create_task(self._raise_level(), name="level")
                 tasks.create_task(self._expiry.run(), name="expiry")
                 tasks.create_task(self._compact_automatically(), name="auto-compaction")
         finally:
@@ -906,6 +926,10 @@ class Node:
                 with self.steps.timed("watch"):
                     more = self.watches.step()
                 await asyncio.sleep(0)
+
+    async def _raise_level(self) -> None:
+        await self.recovered()
+        await self._level.run()
 
     async def _watch_quota(self) -> None:
         await self.recovered()

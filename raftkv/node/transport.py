@@ -26,9 +26,10 @@ class SnapshotChunk(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """A stream to a peer that is up: ``since`` when, on the loop's clock."""
+    """A stream to a peer that is up: ``since`` when, on the loop's clock, and the peer's ``level``."""
 
     since: float
+    level: int
 
 
 class Receiver(Protocol):

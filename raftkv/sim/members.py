@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from raftkv.errors import RaftKvError
-from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.node.config import Config
 from raftkv.node.node import Identity, Node
 from raftkv.node.restore import Restored, restore
@@ -188,7 +188,7 @@ class Assembly:
             members = [
                 MemberInfo(number, "", (peer_url(number),), (), is_learner=False) for number in self._founders
             ]
-            entries = [bootstrap_entry(self._founders, encode_members(members))]
+            entries = [bootstrap_entry(self._founders, encode_bootstrap(members))]
             hard_state = HardState(term=1, commit=1)
         metadata = Metadata(CLUSTER_ID, member.number, member.name)
         return await Wal.create(disk, LOG, metadata, hard_state, entries, segment_bytes=SEGMENT_BYTES)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 
 from raftkv.errors import PeerUnavailable, SnapshotGone
+from raftkv.mvcc.level import LEVEL
 from raftkv.node.transport import Connection, Receiver, SnapshotChunk
 from raftkv.raft import Message, PeerEvent
 from raftkv.raft.codec import decode_message, encode_message
@@ -153,7 +154,7 @@ class SimNetwork:
     def connection(self, link: Link) -> Connection | None:
         """See ``Transport.connection``; a link that is whole has always been."""
         is_up = not self.is_cut(link) and link not in self._down and link[1] in self._receivers
-        return Connection(since=0.0) if is_up else None
+        return Connection(since=0.0, level=LEVEL) if is_up else None
 
     async def _request_passes(self, link: Link) -> None:
         await asyncio.sleep(self.conditions.longest)

@@ -62,14 +62,18 @@ def flags_of(place: Place, cluster: Sequence[Place], **more: str) -> list[str]:
 
 @contextmanager
 def running(
-    program: Sequence[str], place: Place, cluster: Sequence[Place], **more: str
+    program: Sequence[str], place: Place, cluster: Sequence[Place], *, code: Path | None = None, **more: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a member; it is told to stop at the end, and ended if it does not."""
+    """Run a member; it is told to stop at the end, and ended if it does not.
+
+    ``code``: the checkout of raftkv that runs, if not this one.
+    """
     log = place.folder.with_suffix(".log")
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*program, *flags_of(place, cluster, **more)],
-            env=environment(),
+            env=environment() if code is None else environment(PYTHONPATH=str(code)),
+            cwd=code,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -16,7 +16,7 @@ from raftkv.mvcc.commands import (
 from raftkv.mvcc.cut import MachineCut
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
-from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.mvcc.parts import Block
 from raftkv.mvcc.store import Store
 from raftkv.mvcc.versions import MOD, Version
@@ -26,7 +26,7 @@ from tests.mvcc.requests import EVERYTHING, delete, put
 
 KEYS = [b"a", b"a\x00", b"ab", b"b", b"c", b"d", b"\xff"]
 LEASES = [1, 2, 3, -(2**63), 2**63 - 1]
-MEMBERS = encode_members([MemberInfo(5, "", ("http://a",), (), is_learner=False)])
+MEMBERS = encode_bootstrap([MemberInfo(5, "", ("http://a",), (), is_learner=False)])
 
 
 @contextmanager

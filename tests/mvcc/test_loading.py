@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftkv.errors import FormatTooNew, PeerProtocolError
+from raftkv.mvcc.level import FIRST, LEVEL
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.membership import MemberInfo, encode_members
 from raftkv.mvcc.parts import Block, pack_block
@@ -34,10 +35,12 @@ def blocks(
     members: bytes = encode_members([MemberInfo(5, "", (), (), is_learner=False)]),
     sessions: bytes = pack_block(),
     leases: bytes = pack_block(),
+    level: bytes = pack_block(2),
     index: bytes = pack_block(9),
 ) -> list[Block]:
     return [
         Block("machine", 1, index),
+        Block("level", 1, level),
         Block("store", 1, pack_block(*header)),
         Block("store", 1, pack_block(VERSIONS, versions)),
         Block("store", 1, pack_block(CHANGES, changes)),
@@ -70,6 +73,15 @@ def test_a_newer_format_of_a_part_is_named(part: str) -> None:
 def test_a_part_that_is_missing_is_noticed(part: str) -> None:
     with pytest.raises(PeerProtocolError, match=f"{part} missing"):
         load(block for block in blocks() if block.part != part)
+
+
+def test_a_level_that_is_not_known_here_is_refused() -> None:
+    assert load(block for block in blocks() if block.part != "level").level.number == FIRST
+    with pytest.raises(FormatTooNew, match=f"level {LEVEL + 1}"):
+        load(blocks(level=pack_block(LEVEL + 1)))
+    for wrong in (pack_block(), pack_block(1), pack_block("2"), pack_block(2, 2)):
+        with pytest.raises(PeerProtocolError):
+            load(blocks(level=wrong))
 
 
 def test_a_dump_of_before_there_were_leases_has_none() -> None:

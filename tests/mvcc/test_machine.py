@@ -5,7 +5,7 @@ import pytest
 from raftkv import errors
 from raftkv.mvcc.commands import CommandRequest, PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Applied, Machine
-from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 from tests.mvcc.requests import EVERYTHING, nested, put
 
@@ -47,7 +47,7 @@ def test_a_response_carries_the_request_id_and_the_revision() -> None:
 def test_every_kind_of_command_is_applied() -> None:
     feeder = Feeder()
     feeder.machine.apply_configuration(
-        1, encode_members([MemberInfo(5, "", ("http://a",), (), is_learner=False)])
+        1, encode_bootstrap([MemberInfo(5, "", ("http://a",), (), is_learner=False)])
     )
     results = [feeder.apply(request) for request in [*WORK, PublishMember(5, "n1", ["http://x"])]]
     assert [type(applied.error) for applied in results if applied.error] == [errors.KeyNotFound]
@@ -111,7 +111,7 @@ def test_the_digest_sees_every_part(request_: CommandRequest) -> None:
     """The last one changes nothing but the table of request ids."""
     feeder = Feeder()
     feeder.machine.apply_configuration(
-        1, encode_members([MemberInfo(5, "", ("http://a",), (), is_learner=False)])
+        1, encode_bootstrap([MemberInfo(5, "", ("http://a",), (), is_learner=False)])
     )
     for request in WORK:
         feeder.apply(request)
@@ -137,5 +137,5 @@ def test_an_entry_is_never_applied_twice_or_out_of_order() -> None:
         feeder.machine.apply_command(1, data)
     feeder.machine.apply_command(7, data)
     with pytest.raises(AssertionError):
-        feeder.machine.apply_configuration(7, encode_members([]))
+        feeder.machine.apply_configuration(7, encode_bootstrap([]))
     assert feeder.machine.store.range(RangeRequest(**EVERYTHING)).count == 2

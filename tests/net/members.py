@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
+from raftkv.mvcc.level import LEVEL
 from raftkv.mvcc.membership import MemberInfo
 from raftkv.net.local import Timing
 from raftkv.net.transport import PeerTransport
@@ -49,6 +50,7 @@ class Member:
             members=lambda: [N1, UNSTARTED],
             version=lambda: {"etcdserver": "3.5.1", "etcdcluster": "3.5.0"},
             urls=lambda: self.urls,
+            cluster_level=lambda: LEVEL,
             timing=timing,
             **options,
         )

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from raftkv.errors import ConfigError, DataDirMismatch
+from raftkv.mvcc.level import LEVEL
 from raftkv.net.bootstrap import Place, find_place, started_before
 from raftkv.node.config import Config
 
@@ -24,10 +25,12 @@ class Peer:
         self.url = ""
         self.cluster = f"{CLUSTER:x}"
         self.members: Any = []
+        self.level = LEVEL
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         assert (request.method, request.path) == ("GET", "/members")
         headers = {"X-Etcd-Cluster-Id": self.cluster} if self.cluster else {}
+        headers["Raftkv-Cluster-Level"] = str(self.level)
         return web.Response(text=json.dumps(self.members), headers=headers)
 
 
@@ -101,6 +104,12 @@ async def test_who_has_been_started_before_does_not_start_with_nothing(peers: tu
     peers[0].members[2]["name"] = "new"
     assert await started_before(3, {1: [peers[0].url]})
     with pytest.raises(DataDirMismatch, match="has been started before"):
+        await find_place(config(*peers))
+
+
+async def test_a_cluster_that_is_too_new_is_not_joined(peers: tuple[Peer, Peer]) -> None:
+    peers[1].level = LEVEL + 1
+    with pytest.raises(ConfigError, match=f"the cluster is at level {LEVEL + 1}"):
         await find_place(config(*peers))
 
 

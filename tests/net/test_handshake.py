@@ -18,7 +18,7 @@ def refusal(hello: Hello) -> Refused:
 
 def test_a_hello_comes_out_of_its_headers_as_it_went_in() -> None:
     assert read_hello(HELLO.headers()) == HELLO
-    largest = Hello(2**64 - 1, 2**64 - 1, 2**64 - 2, 3, "0.9.1", ("http://a:1", "http://[::1]:2380"))
+    largest = Hello(2**64 - 1, 2**64 - 1, 2**64 - 2, 3, "0.9.1", ("http://a:1", "http://[::1]:2380"), 9)
     assert read_hello(largest.headers()) == largest
 
 
@@ -27,6 +27,15 @@ def test_a_hello_comes_out_of_its_headers_as_it_went_in() -> None:
 )
 def test_urls_that_can_not_be_used_are_no_urls(urls: str) -> None:
     assert read_hello({**HELLO.headers(), "Raftkv-Peer-Urls": urls}) == HELLO
+
+
+def test_who_announces_no_level_is_of_the_first_version() -> None:
+    headers = HELLO.headers()
+    del headers["Raftkv-Level"]
+    assert read_hello(headers).level == 1
+    for wrong in ("0", "x"):
+        with pytest.raises(Refused):
+            read_hello({**headers, "Raftkv-Level": wrong})
 
 
 def test_a_fitting_peer_is_taken() -> None:

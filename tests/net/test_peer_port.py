@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from raftkv.mvcc.level import LEVEL
 from raftkv.net.frames import MAX_FRAME_BYTES, frame_header
 from raftkv.net.handshake import STREAM_PATH, Hello
 from raftkv.net.incoming import MAX_STREAMS
@@ -129,6 +130,7 @@ async def test_version_and_members_are_answered_as_etcd_does() -> None:
         assert version.endswith(b'\r\n\r\n{"etcdserver":"3.5.1","etcdcluster":"3.5.0"}\n')
         members = await exchange(one, b"GET /members HTTP/1.0\r\n\r\n")
         assert f"X-Etcd-Cluster-Id: {CLUSTER:x}".encode() in members
+        assert f"Raftkv-Cluster-Level: {LEVEL}".encode() in members
         assert members.endswith(
             b'\r\n\r\n[{"id":1,"peerURLs":["http://127.0.0.1:2380"],"name":"n1",'
             b'"clientURLs":["http://127.0.0.1:2379"]},'

@@ -11,7 +11,8 @@ from random import Random
 from typing import Any
 
 from raftkv.errors import PeerUnavailable, SnapshotGone
-from raftkv.mvcc.membership import MemberInfo, encode_members
+from raftkv.mvcc.level import LEVEL
+from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.node.config import Config
 from raftkv.node.node import Identity, Node
 from raftkv.node.restore import restore
@@ -36,6 +37,7 @@ class Network:
         self.receivers: dict[int, Receiver] = {}
         self.cut: set[tuple[int, int]] = set()
         self.isolated: set[int] = set()
+        self.levels: dict[int, int] = {}
         self.offers: list[InstallSnapshot] = []
         self.fetched: list[tuple[int, int, int]] = []
         self.asked: list[tuple[int, int, bytes]] = []
@@ -122,7 +124,7 @@ class LoopbackTransport:
 
     def connection(self, peer: int) -> Connection | None:
         whole = peer in self._network.receivers and self._network.is_whole((self._member, peer))
-        return Connection(since=0.0) if whole else None
+        return Connection(since=0.0, level=self._network.levels.get(peer, LEVEL)) if whole else None
 
     async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
         return await self._network.ask((self._member, peer), question)
@@ -164,6 +166,7 @@ class LoopbackCluster:
     """Members 1..n over one ``Network``, each with a log of its own under ``root``."""
 
     segment_bytes = 1 << 20
+    level = LEVEL
 
     def __init__(self, root: Path, size: int = 3, **settings: Any) -> None:
         self.root = root
@@ -203,7 +206,10 @@ class LoopbackCluster:
         hard_state, entries = HardState(), []
         if member in self.ids:  # others join with nothing
             members = [info(m) for m in self.ids]
-            hard_state, entries = HardState(1, 0, 1), [bootstrap_entry(self.ids, encode_members(members))]
+            hard_state, entries = (
+                HardState(1, 0, 1),
+                [bootstrap_entry(self.ids, encode_bootstrap(members, self.level))],
+            )
         metadata = Metadata(CLUSTER_ID, member, name)
         return await Wal.create(
             disk, directory, metadata, hard_state, entries, segment_bytes=self.segment_bytes

@@ -9,7 +9,7 @@ from typing import Any
 from raftkv.errors import BadTransferee, NotLeader, RaftKvError, StorageError
 from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
-from raftkv.mvcc.membership import MemberChange, MemberInfo, check_change, encode_change, encode_members
+from raftkv.mvcc.membership import MemberChange, MemberInfo, check_change, encode_bootstrap, encode_change
 from raftkv.mvcc.watch import Watches
 from raftkv.node.config import Config
 from raftkv.node.expiry import Expiry
@@ -82,7 +82,7 @@ class FakeNode:
         self.fail_backup: RaftKvError | None = None
         self.snapshots = 0
         members = [MemberInfo(MEMBER, "", ("http://127.0.0.1:2380",), (), is_learner=False)]
-        self.machine.apply_configuration(1, encode_members(members))
+        self.machine.apply_configuration(1, encode_bootstrap(members))
 
     def _make_expiry(self) -> Expiry:
         expiry = Expiry(
@@ -189,7 +189,7 @@ class FakeNode:
     def add(self, member: MemberInfo, connected: float | None = None) -> None:
         """Let a member be there, and connected for some seconds."""
         members = [*self.machine.membership.members(), member]
-        self.machine.apply_configuration(self.applied_index + 1, encode_members(members))
+        self.machine.apply_configuration(self.applied_index + 1, encode_bootstrap(members))
         if connected is not None:
             self.connected[member.id] = connected
 

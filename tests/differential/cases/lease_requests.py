@@ -317,6 +317,7 @@ KEEPALIVES = [
     case("4.7.keepalive", grant(100, 7), Open("alive", keepalive(7), 1), End("alive")),
 ]
 
+
 def under(name: str, lines: str) -> list[Case]:
     """Leases while an alarm is raised."""
     calls = [
