@@ -9,7 +9,7 @@ from tests.differential.cases import crashes
 
 FILE = Path(__file__).with_name("lines.toml")
 NOT_COVERED = "not covered"
-TESTS: tuple[str, ...] = ("test_backups", "test_pages", "test_clusters", "test_learners", "test_sockets")
+TESTS = ("test_backups", "test_pages", "test_clusters", "test_learners", "test_sockets", "test_sequences")
 """Modules of tests that are no table of cases; each names what it proves in ``LINES``."""
 
 

@@ -8,15 +8,18 @@ from tests.differential.steps import Case
 ALL = (
     "kv",
     "txn",
+    "txn_rules",
     "lease",
     "lease_requests",
     "compaction",
+    "scalars",
     "requests",
     "paths",
     "maintenance",
     "services",
     "members",
     "watch",
+    "watch_streams",
     "locks",
     "alone",
 )

@@ -40,6 +40,13 @@ class Read(NamedTuple):
     any_order: bool = False
 
 
+class ReadUntil(NamedTuple):
+    """Read lines of a stream up to the one whose normalised text has ``text``."""
+
+    stream: str
+    text: str
+
+
 class End(NamedTuple):
     """Read a stream until the server ends it."""
 
@@ -70,7 +77,7 @@ class Restart(NamedTuple):
     """Stop the member and start it again on its data (on a pair of its own only)."""
 
 
-Step = Call | Open | Read | End | Quiet | Drop | Until | Restart
+Step = Call | Open | Read | ReadUntil | End | Quiet | Drop | Until | Restart
 
 
 class Case(NamedTuple):

@@ -13,7 +13,20 @@ from typing import NamedTuple
 
 from tests.differential import normalise
 from tests.differential.calls import ALL, call, delete
-from tests.differential.steps import SHARED, Call, Case, Drop, End, Open, Quiet, Read, Restart, Step, Until
+from tests.differential.steps import (
+    SHARED,
+    Call,
+    Case,
+    Drop,
+    End,
+    Open,
+    Quiet,
+    Read,
+    ReadUntil,
+    Restart,
+    Step,
+    Until,
+)
 from tests.e2e.members import ETCD, RAFTKV, Place, running, wait_healthy
 
 SECONDS = 15.0
@@ -152,6 +165,8 @@ class Run:
                 return self._read(step.stream, step.lines, any_order=False) if step.lines else None
             case Read():
                 return self._read(step.stream, step.lines, any_order=step.any_order)
+            case ReadUntil():
+                return self._read_until(step.stream, step.text)
             case End():
                 return self._end(step.stream)
             case Quiet():
@@ -212,6 +227,13 @@ class Run:
         stream = self._streams[name]
         read = [self._normal(stream.line()) for _ in range(lines)]
         return Seen(stream.status, stream.headers, "".join(sorted(read) if any_order else read))
+
+    def _read_until(self, name: str, text: str) -> Seen:
+        stream = self._streams[name]
+        read = [self._normal(stream.line())]
+        while text not in read[-1]:
+            read.append(self._normal(stream.line()))
+        return Seen(stream.status, stream.headers, "".join(read))
 
     def _end(self, name: str) -> Seen:
         stream = self._streams.pop(name)
@@ -276,8 +298,6 @@ def transcript(system: System, case: Case) -> list[Seen | None]:
 
 
 def transcripts(where: Pair, case: Case) -> list[list[Seen | None]]:
-    """Run a case on both, side by side where each has a pair of its own: some wait for time-outs."""
-    if case.where == SHARED:
-        return [transcript(system, case) for system in where]
+    """Run a case on both, side by side: some wait for time-outs."""
     with ThreadPoolExecutor(len(where)) as both:
         return list(both.map(lambda system: transcript(system, case), where))

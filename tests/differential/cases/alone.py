@@ -14,7 +14,6 @@ WAITING: dict[str, Call] = {
     "grant": grant(100, 9),
     "revoke": revoke(7),
     "alarms": ALARMS,
-    "list": call("cluster/member/list", {"linearizable": True}),
     "left": left(7),
     "alive": keepalive(7),
     "health": get("/health"),
