@@ -37,6 +37,9 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MAX_VERSIONS = 32
 """Versions of clients that are told apart."""
 
+LONGEST_VERSION = 32
+"""Characters of a version that are kept: a client can send a whole head of them."""
+
 VERSION_HEADER = "Grpc-Metadata-client-api-version"
 UNTOLD = "unknown"
 
@@ -188,7 +191,8 @@ class Calls:
 
     def begin(self, counts: CallCounts, headers: Mapping[str, str], *, stream: bool = False) -> Call:
         """Count a call that begins; what is returned counts what comes of it."""
-        self._count_version("stream" if stream else "unary", headers.get(VERSION_HEADER, UNTOLD))
+        version = headers.get(VERSION_HEADER, UNTOLD)[:LONGEST_VERSION]
+        self._count_version("stream" if stream else "unary", version)
         counts.started += 1
         return Call(counts, self._now)
 

@@ -81,4 +81,5 @@ def render(metrics: Iterable[Metric]) -> bytes:
         if metric.lines:
             lines += (f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}")
             lines += metric.lines
-    return "\n".join([*lines, ""]).encode()
+    # bytes of a header that are no text can't be written; one client must not take the page from all
+    return "\n".join([*lines, ""]).encode("utf-8", "replace")

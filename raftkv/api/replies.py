@@ -113,7 +113,8 @@ def empty() -> web.Response:
 
 def text_error(status: int, line: str, **headers: str) -> web.Response:
     """Refuse with one line of plain text, as Go's ``http.Error`` does."""
-    response = web.Response(status=status, body=f"{line}\n".encode(), headers=_TEXT_ERROR)
+    body = f"{line}\n".encode("utf-8", "replace")  # it may repeat what is no text
+    response = web.Response(status=status, body=body, headers=_TEXT_ERROR)
     response.headers.update(headers)
     return response
 

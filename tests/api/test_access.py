@@ -44,6 +44,12 @@ HOSTS = {
 }
 
 
+async def test_a_name_that_is_no_text_is_refused_like_others() -> None:
+    async with member(host_whitelist=("a.example",)) as (_, port):
+        data = b"GET /version HTTP/1.1\r\nHost: \xff\r\nConnection: close\r\n\r\n"
+        assert parse(await exchange(port, data)).status == "HTTP/1.1 421 Misdirected Request"
+
+
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize(
     ("path", "method"), [("/version", "GET"), ("/v3/kv/range", "POST"), ("/", "OPTIONS")]

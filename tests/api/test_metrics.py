@@ -208,6 +208,35 @@ async def test_a_watch_counts_its_messages_and_ends_when_the_client_goes(port: i
     assert (await scrape(port))("grpc_server_handled_total", grpc_code="Unknown", **of) == 1
 
 
+async def test_messages_that_go_out_together_are_counted_one_by_one(port: int, node: FakeNode) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(encode("/v3/watch", b'{"create_request":{"key":"YQ=="}}'))
+    lines = [await reader.readuntil(b"}\n")]
+    for _ in range(5):
+        await node.propose(PutRequest(b"a"))
+    for _ in range(5):
+        await reader.readline()  # the end of a chunk
+        await reader.readline()
+        lines.append(await reader.readuntil(b"}\n"))
+    page = await scrape(port)
+    of = {"grpc_service": "etcdserverpb.Watch", "grpc_method": "Watch", "grpc_type": "bidi_stream"}
+    assert page("grpc_server_msg_sent_total", **of) == 6
+    sent = sum(len(line.rpartition(b"\r\n")[2]) for line in lines)
+    assert page("etcd_network_client_grpc_sent_bytes_total") == sent
+    writer.transport.abort()
+
+
+async def test_a_version_that_is_no_text_does_not_take_the_page_from_all(port: int) -> None:
+    head = b"POST /v3/kv/range HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
+    await exchange(port, head + b"Grpc-Metadata-client-api-version: \xff\r\n\r\n{}")
+    page = await scrape(port)
+    assert page("etcd_server_client_requests_total", type="unary", client_api_version="?") == 1
+    long = "Grpc-Metadata-client-api-version: " + "9" * 60_000 + "\r\n"
+    await call(port, "/v3/kv/range", b"{}", headers=long)
+    page = await scrape(port)
+    assert page("etcd_server_client_requests_total", type="unary", client_api_version="9" * 32) == 1
+
+
 async def test_a_long_answer_counts_with_all_its_bytes(port: int, node: FakeNode) -> None:
     for i in range(500):
         node.machine.store.put(PutRequest(b"%d" % i, bytes(1000)))
