@@ -126,7 +126,11 @@ class DuplexCalls:
     ) -> web.StreamResponse:
         """Let a WebSocket client send requests and take responses, one a message."""
         socket = web.WebSocketResponse(
-            timeout=CLOSE_SECONDS, protocols=(BEARER,), compress=False, max_msg_size=self._limit
+            timeout=CLOSE_SECONDS,
+            protocols=(BEARER,),
+            autoping=False,
+            compress=False,
+            max_msg_size=self._limit,
         )
         try:
             await socket.prepare(request)
@@ -163,7 +167,13 @@ class DuplexCalls:
         """Yield the JSON values of a client's messages; when it has gone the call ends."""
         values = JsonValues()
         while True:
+            # messages that came together are there at once: let others run between them
+            await asyncio.sleep(0)
             message = await socket.receive()
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+            if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                continue
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 end(streams.ClientGone())
                 return

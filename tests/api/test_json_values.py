@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftkv.api.json_values import MAX_BRACKETS, JsonValues
+from raftkv.api import json_values
+from raftkv.api.json_values import CHECKED_BYTES, MAX_BRACKETS, JsonValues
 from raftkv.errors import InvalidRequest
+from raftkv.schema.json_syntax import stream_error
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -69,6 +71,26 @@ def test_what_is_held_is_known_and_so_deep_a_value_is_refused() -> None:
     values.feed(b"[" * MAX_BRACKETS)
     with pytest.raises(InvalidRequest):
         values.next()
+
+
+@pytest.mark.parametrize("piece", [b"[", b'{"a":', b"[\n"])
+def test_looking_for_errors_costs_little_however_a_value_is_cut(
+    monkeypatch: pytest.MonkeyPatch, piece: bytes
+) -> None:
+    """4 KiB in pieces of a byte cost half a minute when each of them led to a look at all before it."""
+    looked = 0
+
+    def look(data: bytes) -> str | None:
+        nonlocal looked
+        looked += len(data)
+        return stream_error(data)
+
+    monkeypatch.setattr(json_values, "stream_error", look)
+    values = JsonValues()
+    for _ in range(2000):
+        values.feed(piece)
+        assert values.next() is None
+    assert 0 < looked <= CHECKED_BYTES
 
 
 def test_each_byte_is_looked_at_once() -> None:

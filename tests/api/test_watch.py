@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from aiohttp import WSMessage, WSMsgType
 
 from raftkv import api
 from raftkv.api.watch_text import PIECE_EVENTS, SMALL
@@ -14,7 +15,7 @@ from raftkv.node.config import Config
 from raftkv.raft import NO_NODE
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
 from tests.api.http import CORS, call, encode
-from tests.api.socket import ACCEPT, BINARY, CLOSE, PING, PONG, Socket
+from tests.api.socket import ACCEPT, BINARY, CLOSE, PING, PONG, TEXT, Socket
 from tests.api.test_streams import stream_error
 from tests.mvcc.requests import put
 from tests.service.fake_node import CLUSTER, MEMBER, FakeNode
@@ -404,6 +405,37 @@ async def test_a_request_may_come_in_several_messages(socket: Socket) -> None:
     socket.send(b'{"create_request":')
     socket.send(b'{"key":"aw=="}}')
     assert await socket.text() == created(1)[:-1]
+
+
+@pytest.mark.parametrize("kind", [TEXT, PING, PONG])
+async def test_a_flood_of_messages_lets_others_run(kind: int, node: FakeNode) -> None:
+    """What came in one piece is handed out by aiohttp without a pause, pings included."""
+    handed_out, turns = 0, 0
+
+    class Flooded:
+        async def receive(self) -> WSMessage:
+            nonlocal handed_out
+            handed_out += 1
+            over = handed_out > 1000
+            return WSMessage(WSMsgType.CLOSED if over else WSMsgType(kind), b"[", None)
+
+        async def pong(self, data: bytes) -> None:
+            pass
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    gateway = api.Gateway(node, lambda: 1e9)  # type: ignore[arg-type]
+    running = asyncio.create_task(others())
+    ended: list[Exception] = []
+    messages = gateway._calls._duplex._messages(Flooded(), ended.append)  # type: ignore[arg-type]
+    assert [message async for message in messages] == []
+    running.cancel()
+    assert len(ended) == 1
+    assert turns > 900
 
 
 async def test_a_token_comes_as_a_second_subprotocol(port: int) -> None:
