@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, nullcontext
 
 from aiohttp import StreamReader, web
 
@@ -32,6 +31,41 @@ class BodyBudget:
 
 class BodyTooSlow(Exception):
     """The client did not send the whole body in time."""
+
+
+class Unfinished:
+    """What is held of a value that is not complete: bounded, counted in the budget, and to end in time.
+
+    ``deadline`` is when it must be complete, by the loop's clock; None while nothing is held.
+    """
+
+    def __init__(self, limit: int, message_limit: int, budget: BodyBudget) -> None:
+        self.deadline: float | None = None
+        self._limit = limit
+        self._message_limit = message_limit
+        self._budget = budget
+        self._held = 0
+
+    def note(self, size: int) -> None:
+        """Take note that ``size`` bytes are held now. Raises MessageTooLarge, TooManyRequests."""
+        if size > self._limit:
+            raise MessageTooLarge(size, self._message_limit)
+        self.release()
+        self._budget.take(size)
+        self._held = size
+        if not size:
+            self.deadline = None
+        elif self.deadline is None:
+            self.deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    def completed(self) -> None:
+        """Take note that a value is complete: what is held is of the next one."""
+        self.deadline = None
+
+    def release(self) -> None:
+        """Give back what was taken of the budget."""
+        self._budget.held -= self._held
+        self._held = 0
 
 
 async def read_body(request: web.BaseRequest, limit: int, message_limit: int, budget: BodyBudget) -> bytes:
@@ -73,30 +107,26 @@ async def body_values(
     """
     if not request.content.is_eof():
         await _let_go_on(request)
-    values, held = JsonValues(), 0
+    values, unfinished = JsonValues(), Unfinished(limit, message_limit, budget)
     try:
         while True:
             while (value := values.next()) is not None:
                 yield value
-            if values.held > limit:
-                raise MessageTooLarge(values.held, message_limit)
-            budget.held, held = budget.held - held, 0
-            budget.take(values.held)
-            held = values.held
-            piece = await _next_piece(request.content, begun=values.held > 0)
+                unfinished.completed()
+            unfinished.note(values.held)
+            piece = await _next_piece(request.content, unfinished.deadline)
             if not piece:
                 break
             values.feed(piece)
         if rest := values.rest():
             yield rest
     finally:
-        budget.held -= held
+        unfinished.release()
 
 
-async def _next_piece(content: StreamReader, *, begun: bool) -> bytes:
-    limited: AbstractAsyncContextManager[object] = asyncio.timeout(BODY_SECONDS) if begun else nullcontext()
+async def _next_piece(content: StreamReader, deadline: float | None) -> bytes:
     try:
-        async with limited:
+        async with asyncio.timeout_at(deadline):
             return await content.readany()
     except TimeoutError:
         raise BodyTooSlow from None

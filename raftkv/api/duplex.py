@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from aiohttp import WSMsgType, web
 
 from raftkv.api import replies, streams
-from raftkv.api.body import BodyBudget, BodyTooSlow, body_values
+from raftkv.api.body import BodyBudget, BodyTooSlow, Unfinished, body_values
 from raftkv.api.call_options import check_begins, requires_leader, timeout_of
 from raftkv.api.calls import Call, CallCounts, Calls
 from raftkv.api.json_values import JsonValues
 from raftkv.api.status import CANCELED, UNKNOWN_CODE, Status
-from raftkv.errors import InvalidRequest, MessageTooLarge, RaftKvError
+from raftkv.errors import InvalidRequest, RaftKvError
 from raftkv.node.node import Node
 from raftkv.schema import json_codec
 
@@ -164,26 +164,41 @@ class DuplexCalls:
     async def _messages(
         self, socket: web.WebSocketResponse, end: Callable[[Exception], None]
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the JSON values of a client's messages; when it has gone the call ends."""
-        values = JsonValues()
-        while True:
-            # messages that came together are there at once: let others run between them
-            await asyncio.sleep(0)
-            message = await socket.receive()
-            if message.type is WSMsgType.PING:
-                await socket.pong(message.data)
-            if message.type in (WSMsgType.PING, WSMsgType.PONG):
-                continue
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                end(streams.ClientGone())
-                return
-            data: str | bytes = message.data
-            # etcd's proxy ends each message with a newline, so a number is complete with its message
-            values.feed((data.encode() if isinstance(data, str) else data) + b"\n")
-            while (value := values.next()) is not None:
-                yield value
-            if values.held > self._limit:
-                raise MessageTooLarge(values.held, self._message_limit)
+        """Yield the JSON values of a client's messages; when it has gone, or is too slow, the call ends."""
+        values, unfinished = JsonValues(), Unfinished(self._limit, self._message_limit, self._budget)
+        try:
+            while (data := await _next_message(socket, unfinished.deadline)) is not None:
+                # etcd's proxy ends each message with a newline, so a number is complete with its message
+                values.feed(data + b"\n")
+                while (value := values.next()) is not None:
+                    yield value
+                    unfinished.completed()
+                unfinished.note(values.held)
+            end(streams.ClientGone())
+        finally:
+            unfinished.release()
+
+
+async def _next_message(socket: web.WebSocketResponse, deadline: float | None) -> bytes | None:
+    """Return what a client sends next, None if it has gone or sends nothing until ``deadline``."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            while True:
+                # messages that came together are there at once: let others run between them
+                await asyncio.sleep(0)
+                message = await socket.receive()
+                match message.type:
+                    case WSMsgType.PING:
+                        await socket.pong(message.data)
+                    case WSMsgType.PONG:
+                        pass
+                    case WSMsgType.TEXT | WSMsgType.BINARY:
+                        data: str | bytes = message.data
+                        return data.encode() if isinstance(data, str) else data
+                    case _:
+                        return None
+    except TimeoutError:
+        return None
 
 
 async def _send_messages(socket: web.WebSocketResponse, pieces: Iterable[bytes], call: Call) -> None:

@@ -1,12 +1,13 @@
 """Unfinished bodies are bounded over all connections together, and given back whatever happens."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
-from raftkv.api.body import BodyBudget, _read_pieces
+from raftkv.api.body import BodyBudget, BodyTooSlow, _read_pieces, body_values
 from raftkv.errors import MessageTooLarge, TooManyRequests
 
 
@@ -50,4 +51,22 @@ async def test_a_client_that_goes_away_gives_its_share_back() -> None:
     assert budget.held == 3
     reading.cancel()
     await asyncio.wait({reading})
+    assert budget.held == 0
+
+
+async def test_a_value_that_comes_byte_by_byte_must_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a few clients could hold for ever all that may be held of unfinished bodies."""
+    monkeypatch.setattr("raftkv.api.body.BODY_SECONDS", 0.05)
+    budget = BodyBudget(1000)
+    content = stream(b'{"a":1}{"a":"', ends=False)
+    request = SimpleNamespace(content=content, headers={})
+    values = body_values(request, 500, 500, budget)  # type: ignore[arg-type]
+    assert await anext(values) == b'{"a":1}'
+    rest = asyncio.ensure_future(anext(values))
+    for _ in range(200):
+        if not rest.done():
+            content.feed_data(b"a")
+            await asyncio.sleep(0.005)
+    with pytest.raises(BodyTooSlow):
+        await rest
     assert budget.held == 0

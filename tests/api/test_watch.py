@@ -438,6 +438,38 @@ async def test_a_flood_of_messages_lets_others_run(kind: int, node: FakeNode) ->
     assert turns > 900
 
 
+async def test_what_is_unfinished_over_websockets_is_bounded_too(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raftkv.api.body.BODY_SECONDS", 0.1)
+    slow = await Socket.open(port, WATCH)
+    slow.send(NOW + b'{"create_request":')
+    assert await slow.text() == created(1)[:-1]
+    with pytest.raises(asyncio.IncompleteReadError):
+        await slow.receive()
+    slow.abort()
+
+
+async def test_all_that_is_unfinished_over_websockets_is_counted(node: FakeNode) -> None:
+    gateway = api.Gateway(node, lambda: 1e9)  # type: ignore[arg-type]
+    gateway._calls._bodies.limit = 1000
+    clients = api.ClientPort(gateway.handle)
+    await clients.start(["http://127.0.0.1:0"])
+    port = clients.addresses[0][1]
+    first, second = [await Socket.open(port, WATCH) for _ in range(2)]
+    for socket in (first, second):
+        socket.send(NOW)
+        await socket.text()
+    first.send(b'{"create_request":{"key":"' + b"a" * 600 + b'",')
+    await until(lambda: gateway._calls._bodies.held > 600)
+    second.send(b'{"create_request":{"key":"' + b"a" * 600 + b'",')
+    assert json.loads(await second.text())["error"]["message"] == "etcdserver: too many requests"
+    first.abort()
+    await until(lambda: gateway._calls._bodies.held == 0)
+    second.abort()
+    await clients.stop()
+
+
 async def test_a_token_comes_as_a_second_subprotocol(port: int) -> None:
     for headers, chosen in (("Bearer, token", True), ("other, token", False)):
         socket = await Socket.open(port, WATCH, f"Sec-WebSocket-Protocol: {headers}\r\n")
