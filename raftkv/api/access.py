@@ -51,6 +51,16 @@ class Access:
             replies.origin_allowed.set(origin if origin in self._origins else None)
 
 
+def is_foreign(request: web.BaseRequest) -> bool:
+    """Whether a page of a site that is not listed asks, and not one of this member's own.
+
+    A browser lets every page open a WebSocket and read from it: there it is for the server to look.
+    """
+    origin = request.headers.get("Origin", "")
+    own = origin.partition("://")[2] == request.headers.get("Host", "")
+    return bool(origin) and not own and replies.origin_allowed.get() is None
+
+
 def host_of(request: web.BaseRequest) -> str:
     """Return the name that a request was sent to, without a port: that of an absolute URL comes first."""
     raw = request.raw_path

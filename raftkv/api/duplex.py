@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from aiohttp import WSMsgType, web
 
 from raftkv.api import replies, streams
+from raftkv.api.access import is_foreign
 from raftkv.api.body import BodyBudget, BodyTooSlow, Unfinished, body_values
 from raftkv.api.call_options import check_begins, requires_leader, timeout_of
 from raftkv.api.calls import Call, CallCounts, Calls
@@ -67,6 +68,8 @@ class DuplexCalls:
         upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
         if request.method != ("GET" if upgrade else "POST"):
             return replies.not_allowed()
+        if upgrade and is_foreign(request):
+            return replies.text_error(403, "Forbidden")
         seconds = timeout_of(request.headers)
         check_begins(seconds)
         limit = streams.limited(self._node, seconds, needs_leader=requires_leader(request.headers))

@@ -10,6 +10,7 @@ from raftkv.errors import ConfigError
 from raftkv.node.config import Config
 from raftkv.schema.kv import PutRequest
 from tests.api.http import CORS, encode, exchange, parse
+from tests.api.socket import Socket
 from tests.service.fake_node import FakeFile, FakeNode
 
 ORIGIN = "http://a.example:80"
@@ -112,3 +113,14 @@ def test_lists_are_given_with_commas() -> None:
     config = Config.from_flags({"cors": f"{ORIGIN},https://b.example:443", "host_whitelist": "a,b"})
     assert (config.cors, config.host_whitelist) == ((ORIGIN, "https://b.example:443"), ("a", "b"))
     assert (Config().cors, Config().host_whitelist) == (("*",), ("*",))
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(f"Origin: {ORIGIN}\r\n", 101), ("Origin: http://x\r\n", 101), ("", 101), ("Origin: http://b\r\n", 403)],
+)
+async def test_pages_of_other_sites_read_nothing_over_a_websocket_either(origin: str, status: int) -> None:
+    async with member(cors=(ORIGIN,)) as (_, port):
+        socket = await Socket.open(port, "/v3/watch", origin)
+        assert socket.head.startswith(f"HTTP/1.1 {status} ")
+        socket.abort()
