@@ -45,7 +45,7 @@ class WatchText:
         assert changes is not None, "a reply without events"
         text = changes.texts.get(reply.prev_kv)
         if text is None:
-            text = b",".join(map(json_codec.encode, reply.events(self._store())))
+            text = b",".join(map(json_codec.encode, reply.events(self._store)))
             if len(text) <= KEPT_BYTES:
                 changes.texts[reply.prev_kv] = text
         return b'%s,"events":[%s]}}\n' % (_head(reply.response), text)
@@ -53,7 +53,7 @@ class WatchText:
     def _large(self, reply: WatchReply) -> Iterator[bytes]:
         yield b'%s,"events":[' % _head(reply.response)
         comma = b""
-        for part in _parts(reply.events(self._store())):
+        for part in _parts(reply.events(self._store)):
             yield comma + b",".join(map(json_codec.encode, part))
             yield _NEXT
             comma = b","
@@ -63,7 +63,7 @@ class WatchText:
         """Yield as many lines as are needed, all but the last saying that more follow."""
         sizes = FragmentSizes(reply.response, self._limit)
         texts: list[bytes] = []
-        for part in _parts(reply.events(self._store())):
+        for part in _parts(reply.events(self._store)):
             for event in part:
                 if not sizes.fits(event):
                     yield _line(reply.response, texts, more=True)

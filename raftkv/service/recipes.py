@@ -71,7 +71,7 @@ class Events:
                     if reply.response.canceled:
                         raise Compacted
                     header = header_of(reply.response)
-                    for event in reply.events(self._node.machine.store):
+                    for event in reply.events(lambda: self._node.machine.store):
                         yield header, event
 
 

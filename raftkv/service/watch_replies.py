@@ -4,7 +4,7 @@ One revision may change a million keys, so a reply with events keeps them as the
 become messages only while it is sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from raftkv.mvcc.store import Store
@@ -31,14 +31,17 @@ class WatchReply:
     prev_kv: bool = False
     fragment: bool = False
 
-    def events(self, store: Store) -> Iterator[Event]:
-        """Yield the events; ``store`` is the current one, for the pairs before."""
+    def events(self, store: Callable[[], Store]) -> Iterator[Event]:
+        """Yield the events; ``store`` returns the current one, for the pairs before.
+
+        It may be replaced between two of them, and what was there before is taken apart then.
+        """
         for version in self.changes.versions if self.changes is not None else ():
-            yield to_event(version, store.previous(version) if self.prev_kv else None)
+            yield to_event(version, store().previous(version) if self.prev_kv else None)
 
     def message(self, store: Store) -> WatchResponse:
         """Return the whole reply as one message."""
-        self.response.events = list(self.events(store))
+        self.response.events = list(self.events(lambda: store))
         return self.response
 
 

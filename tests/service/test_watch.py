@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from raftkv import errors
+from raftkv.mvcc.loading import MachineLoader
+from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.versions import MOD
+from raftkv.mvcc.watch import Changes
 from raftkv.node.config import Config
 from raftkv.node.open_streams import OpenStreams
 from raftkv.schema.kv import (
@@ -30,7 +33,8 @@ from raftkv.schema.watch import (
 from raftkv.service import WatchService
 from raftkv.service.watch import DUPLICATE_ID, EMPTY_RANGE, QUEUED_BYTES, QUEUED_REPLIES
 from raftkv.service.watch_replies import FragmentSizes, WatchReply
-from tests.mvcc.requests import put
+from tests.mvcc.requests import EVERYTHING, put
+from tests.mvcc.snapshots import MEMBERS
 from tests.service.fake_node import MEMBER, FakeNode
 from tests.service.test_services import header
 
@@ -421,6 +425,31 @@ async def test_a_change_in_between_two_slices_of_history_is_not_lost(client: Cli
     reply = await taking
     assert reply.changes is not None
     assert [version[MOD] for version in reply.changes.versions] == [2, 1002, 2002, 3002, 4002, 5002]
+
+
+def test_a_snapshot_amid_a_large_reply_takes_no_pair_before_from_it() -> None:
+    machine = Machine()
+    machine.apply_configuration(1, MEMBERS)
+    for number in range(1000):
+        machine.store.put(PutRequest(b"%d" % number))
+    machine.store.delete_range(DeleteRangeRequest(**EVERYTHING))
+    versions = machine.store.table.changes.read((1002, 0), 1002, 1000)
+    reply = WatchReply(WatchResponse(), Changes(1002, versions), prev_kv=True)
+    events = reply.events(lambda: machine.store)
+    found = [next(events)]
+    loader = MachineLoader()
+    cut = machine.cut()
+    for block in cut.blocks():
+        loader.add(block.part, block.version, block.data)
+    cut.close()
+    while loader.finish_step():
+        pass
+    machine.adopt(loader)
+    while loader.discard_step():
+        pass
+    found += events
+    assert [event.prev_kv for event in found].count(None) == 0
+    assert len(found) == 1000
 
 
 # ---------------------------------------------------------------- what ends a stream
