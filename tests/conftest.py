@@ -7,7 +7,13 @@ import pytest
 
 # Test id -> why it may be skipped. Anything else that skips fails the run when CI=true, so that a test
 # can't vanish unnoticed.
-ALLOWED_SKIPS: dict[str, str] = {}
+ALLOWED_SKIPS: dict[str, str] = dict.fromkeys(
+    (
+        "tests/e2e/test_upgrade.py::test_members_are_replaced_one_by_one_and_old_ones_get_nothing_new",
+        "tests/e2e/test_upgrade.py::test_an_old_version_stops_at_what_it_does_not_know",
+    ),
+    "they start the first version from the repository's history, which a shallow checkout lacks",
+)
 
 _skipped: Counter[str] = Counter()
 

