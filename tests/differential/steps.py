@@ -30,6 +30,7 @@ class Open(NamedTuple):
     stream: str
     call: Call
     lines: int = 0
+    any_order: bool = False
 
 
 class Read(NamedTuple):

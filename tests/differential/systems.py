@@ -101,10 +101,15 @@ def send(connection: http.client.HTTPConnection, call: Call) -> None:
     body = call.body.encode() if isinstance(call.body, str) else call.body
     headers = dict(call.headers)
     if "Transfer-Encoding" in headers:
-        halves = (body[: len(body) // 2], body[len(body) // 2 :])
-        connection.request(call.method, call.path, iter(halves), headers, encode_chunked=True)
+        connection.request(call.method, call.path, iter([chunked(body)]), headers)
     else:
         connection.request(call.method, call.path, body or None, headers)
+
+
+def chunked(body: bytes) -> bytes:
+    """Return a body in two chunks; sent at once, since etcd loses what comes after its first reply."""
+    halves = (body[: len(body) // 2], body[len(body) // 2 :])
+    return b"".join(b"%x\r\n%s\r\n" % (len(half), half) for half in halves) + b"0\r\n\r\n"
 
 
 class Pair(NamedTuple):
@@ -162,7 +167,7 @@ class Run:
                 return self._call(step)
             case Open():
                 self._streams[step.stream] = Stream(self._system.connection(), self.filled(step.call))
-                return self._read(step.stream, step.lines, any_order=False) if step.lines else None
+                return self._read(step.stream, step.lines, any_order=step.any_order) if step.lines else None
             case Read():
                 return self._read(step.stream, step.lines, any_order=step.any_order)
             case ReadUntil():

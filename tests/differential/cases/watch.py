@@ -37,8 +37,8 @@ def watching(*requests: Any, between: str = "\n", **more: Any) -> Call:
     return raw("watch", between.join(json.dumps(request) for request in requests), **more)
 
 
-def opened(*requests: Any, lines: int = 1) -> Open:
-    return Open("w", watching(*requests), lines)
+def opened(*requests: Any, lines: int = 1, any_order: bool = False) -> Open:
+    return Open("w", watching(*requests), lines, any_order)
 
 
 AB = create("a", "c")
@@ -199,8 +199,7 @@ HISTORY = [
         "4.6.compacted",
         *STORY,
         compact("@{r+4}"),
-        opened(past(2, watch_id=3), create("b", watch_id=4), lines=2),
-        seen(1),
+        opened(past(2, watch_id=3), create("b", watch_id=4), lines=3, any_order=True),
         put("b"),
         seen(1),
     ),

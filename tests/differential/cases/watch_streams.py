@@ -89,8 +89,7 @@ IDS = [
     case(
         "4.6.order 4.6.start",
         *STORY,
-        opened(past(1), past(4), create("d", start_revision="@{r+1}"), lines=3),
-        seen(3, any_order=True),
+        opened(past(1), past(4), create("d", start_revision="@{r+1}"), lines=6, any_order=True),
     ),
 ]
 
