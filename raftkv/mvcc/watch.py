@@ -35,12 +35,22 @@ class Changes:
     it made of it for the next one who does.
     """
 
-    __slots__ = ("revision", "texts", "versions")
+    __slots__ = ("_shown", "revision", "texts", "versions")
 
     def __init__(self, revision: int, versions: list[Version]) -> None:
         self.revision = revision
         self.versions = versions
         self.texts: dict[bool, bytes] = {}
+        self._shown: dict[tuple[bool, bool], Changes] = {}
+
+    def shown_to(self, watcher: "Watcher") -> "Changes":
+        """Return what of it ``watcher`` wants to see, made once for all who want the same."""
+        wanted = watcher.hides_puts, watcher.hides_deletes
+        if not any(wanted):
+            return self
+        if wanted not in self._shown:
+            self._shown[wanted] = Changes(self.revision, watcher.shown(self.versions))
+        return self._shown[wanted]
 
 
 class Watcher(ABC):
@@ -282,12 +292,8 @@ class Watches:
         # one that left and came back, or came later, has it from its past or does not want it
         if not watcher.live or changes.revision < watcher.next_revision:
             return
-        if watcher.hides_puts or watcher.hides_deletes:
-            shown = watcher.shown(changes.versions)
-            if not shown:
-                return
-            changes = Changes(changes.revision, shown)
-        if not watcher.take(changes):
+        changes = changes.shown_to(watcher)
+        if changes.versions and not watcher.take(changes):
             watcher.next_revision = changes.revision
             self._leave(watcher)
             watcher.fall_behind()

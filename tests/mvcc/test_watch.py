@@ -152,6 +152,20 @@ def test_many_watchers_of_a_revision_share_what_they_are_told_and_get_it_in_slic
     assert len({id(watcher.waiting[0]) for watcher in watchers}) == 1
 
 
+def test_watchers_with_the_same_filter_share_what_they_are_told() -> None:
+    """A deletion of very many keys is looked through once, and held once, whoever wants to hear of it."""
+    machine, watches = machine_with(*[b"%d" % number for number in range(100)])
+    filtered = []
+    for hides in ({"hides_puts": True}, {"hides_deletes": True}, {"hides_puts": True, "hides_deletes": True}):
+        for _ in range(20):
+            filtered.append(Recorder(ALL, machine.store.revision + 1, **hides))
+            watches.add(filtered[-1])
+    machine.store.delete_range(DeleteRangeRequest(**EVERYTHING))
+    settle(watches, *filtered)
+    assert [len(watcher.told) for watcher in filtered] == [100] * 20 + [0] * 40
+    assert len({id(changes) for watcher in filtered for changes in watcher.replies}) == 1
+
+
 def test_a_change_is_not_held_against_every_watcher() -> None:
     """Among 10,000 watchers of keys and 10,000 of prefixes the few that are meant are found at once."""
     machine, watches = machine_with()
