@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
@@ -23,9 +24,17 @@ Read = Callable[[Endpoint, int, bytes, type[M]], M]
 CHECK_SECONDS = 10.0
 """How often the member of a call that waits is asked whether it still serves, and how long it may take."""
 
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""How a connection that may be silent is found to be broken: options of TCP, in seconds and in attempts. What
+begins it is called TCP_KEEPALIVE on macOS."""
+
 _HEADERS = {"Content-Type": "application/json"}
 _LEADER_NEEDED = {"Grpc-Metadata-hasleader": "true"}
 """A member that is cut off from the others then ends its streams, instead of being silent."""
+
+
+class Silent(NoAnswer):
+    """Nothing came from a stream for a while, which may mean that nothing happened."""
 
 
 class Http:
@@ -112,7 +121,7 @@ class Http:
                 await asyncio.wait({answer, loss}, timeout=CHECK_SECONDS, return_when="FIRST_COMPLETED")
                 if loss.done():
                     raise LeaseLost("the lease ended while it was waited for")
-                if not answer.done() and not await self._serves(endpoint):
+                if not answer.done() and not await self.serves(endpoint):
                     raise NoAnswer(f"{endpoint.url}: it was asked to wait, and serves no more")
             return answer.result()
         finally:
@@ -120,7 +129,7 @@ class Http:
             loss.cancel()
             await asyncio.gather(answer, loss, return_exceptions=True)
 
-    async def _serves(self, endpoint: Endpoint) -> bool:
+    async def serves(self, endpoint: Endpoint) -> bool:
         """Tell whether a member answers reads, which takes a leader that it hears."""
         body = json_codec.encode(RangeRequest(key=b"\0", count_only=True))
         try:
@@ -147,6 +156,7 @@ class Http:
             async with asyncio.timeout(patience):
                 response = await self._request(endpoint, path, body, patience, headers)
                 if response.status == OK:
+                    _keep_alive(response)
                     stream = Stream(endpoint, response, reply)
                     self._streams.add(stream)
                     return stream
@@ -181,14 +191,20 @@ class Stream(Generic[M]):
         self._ready: deque[bytes] = deque()
 
     async def next(self, patience: float) -> M:
-        """Return the next reply. Raises NoAnswer when none comes (any more), Refused and WrongAnswer.
+        """Return the next reply.
+
+        Raises Silent when none comes for ``patience`` seconds, NoAnswer when none comes any more, Refused and
+        WrongAnswer.
 
         A call that is cancelled takes nothing away from the next one.
         """
         while not self._ready:
             with _as_outcome(self._endpoint):
-                async with asyncio.timeout(patience):
-                    data = await self._response.content.readany()
+                try:
+                    async with asyncio.timeout(patience):
+                        data = await self._response.content.readany()
+                except TimeoutError:
+                    raise Silent(f"{self._endpoint.url}: nothing came for {patience:g} s") from None
             self._ready.extend(self._lines.feed(data) if data else self._lines.end())
             if not data and not self._ready:
                 raise NoAnswer(f"{self._endpoint.url}: the stream ended")
@@ -197,6 +213,18 @@ class Stream(Generic[M]):
     def close(self) -> None:
         """Drop the connection, which is how a member learns that nobody listens."""
         self._response.close()
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Let the system look after a connection that may be silent for long."""
+    transport = response.connection.transport if response.connection is not None else None
+    found = transport.get_extra_info("socket") if transport is not None else None
+    if found is None:
+        return
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def _content(endpoint: Endpoint, response: aiohttp.ClientResponse) -> bytes:

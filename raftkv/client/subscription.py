@@ -5,7 +5,7 @@ import math
 from collections import deque
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from raftkv.client.http import Http, Stream
+from raftkv.client.http import Http, Silent, Stream
 from raftkv.client.rules import Call
 from raftkv.errors import RaftKvError
 
@@ -17,7 +17,13 @@ START_SECONDS = 10.0
 """How long a member may take to say that a stream has begun."""
 
 SILENCE_SECONDS = 60.0
-"""A stream that was silent for so long is opened anew: a machine that is gone says nothing either."""
+"""After so long without a reply the member is asked whether it still serves: one that is gone says nothing
+either."""
+
+LONGEST_SILENCES = 12
+"""After so many of these in a row the stream is opened anew all the same. By default members tell how far
+they are every 10 or 11 minutes: a stream that is opened anew more often would never hear of it, and a watch
+of keys that do not change would be left behind what is compacted."""
 
 
 class Source(Protocol[M_contra, T]):
@@ -113,7 +119,20 @@ class Subscription(Generic[M, T]):
             self._stream = await self._http.stream(
                 call.endpoint, self._path, request, self._reply, self._patience()
             )
-        return self._source.take(await self._stream.next(self._patience()))
+        return self._source.take(await self._next(self._stream, call))
+
+    async def _next(self, stream: Stream[M], call: Call) -> M:
+        """Wait for the next reply, through silences as well while the member serves others."""
+        silences = 0
+        while True:
+            try:
+                return await stream.next(self._patience())
+            except Silent:
+                silences += 1
+                if not self._source.started or silences == LONGEST_SILENCES:
+                    raise
+                if not await self._http.serves(call.endpoint):
+                    raise
 
     def _patience(self) -> float:
         return SILENCE_SECONDS if self._source.started else START_SECONDS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from raftkv.client import Client, NoAnswer, Refused, Unreachable, Watch, rules, subscription
-from tests.client.fake import HEADER, Asked, Member, Reply, hangs_up, is_silent
+from tests.client.fake import HEADER, Asked, Member, Reply, hangs_up, is_silent, succeeds
 
 HISTORY = [(2, "a"), (3, "a"), (3, "b"), (3, "c"), (4, "b"), (6, "a"), (6, "c"), (7, "a")]
 """Revision and key of every event: some revisions have several, some none."""
@@ -177,6 +177,56 @@ async def test_a_stream_that_is_silent_is_opened_anew(
             async with asyncio.timeout(1):
                 await anext(watch)
         assert store.starts[:2] == [7, 8]
+
+
+async def test_a_silent_stream_of_a_member_that_serves_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened anew each time it would never be told how far it is, and be left behind what is compacted."""
+    monkeypatch.setattr(subscription, "SILENCE_SECONDS", 0.02)
+    checked = asyncio.Event()
+
+    async def act(asked: Asked, reply: Reply) -> None:
+        if asked.path == "/v3/kv/range":
+            if sum(path == asked.path for path in member.paths) == 3:
+                checked.set()
+            await succeeds(asked, reply)
+            return
+        store.starts.append(int(asked.body["create_request"].get("start_revision", "0")))
+        if len(store.starts) == 2:
+            await is_silent(asked, reply)
+        await reply.begin_stream()
+        await reply.result({"header": HEADER, "created": True})
+        await checked.wait()
+        await reply.result({"header": HEADER | {"revision": "90"}})
+        raise ConnectionAbortedError
+
+    async with Member(act).serving() as member, Client([member.url]) as client:
+        watch = client.watch("a", start_revision=3)
+        taking = asyncio.create_task(anext(watch))
+        async with asyncio.timeout(10):
+            while len(store.starts) < 2:
+                await asyncio.sleep(0.001)
+        assert store.starts == [3, 91]
+        taking.cancel()
+        watch.close()
+
+
+async def test_a_stream_that_is_silent_for_very_long_is_opened_anew_whoever_serves(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "SILENCE_SECONDS", 0.01)
+
+    async def act(asked: Asked, reply: Reply) -> None:
+        await (succeeds(asked, reply) if asked.path == "/v3/kv/range" else store(asked, reply))
+
+    async with Member(act).serving() as member, Client([member.url]) as client:
+        taking = asyncio.create_task(anext(client.watch("a", start_revision=8)))
+        async with asyncio.timeout(10):
+            while len(store.starts) < 2:
+                await asyncio.sleep(0.001)
+        assert member.paths.index("/v3/watch", 1) == subscription.LONGEST_SILENCES
+        taking.cancel()
 
 
 async def test_a_watch_that_can_t_begin_says_so_in_time() -> None:
