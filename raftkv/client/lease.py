@@ -84,12 +84,15 @@ class Lease:
     async def _keep(self) -> None:
         clock = asyncio.get_running_loop().time
         now = self._deadline - self.ttl
-        while not self.lost.is_set():
-            due = now + max((self._deadline - now) / RENEWALS, FIRST_WAIT)
-            await asyncio.sleep(max(min(due, self._deadline) - clock(), 0.0))
-            now = clock()
-            if now >= self._deadline or not await self._renew(now):
-                self.lost.set()
+        try:
+            while not self.lost.is_set():
+                due = now + max((self._deadline - now) / RENEWALS, FIRST_WAIT)
+                await asyncio.sleep(max(min(due, self._deadline) - clock(), 0.0))
+                now = clock()
+                if now >= self._deadline or not await self._renew(now):
+                    self.lost.set()
+        finally:
+            self.lost.set()  # nobody renews it any more, whatever the reason
 
     async def _renew(self, now: float) -> bool:
         """Renew once, trying for as long as the lease lasts; return False when it is gone."""

@@ -16,10 +16,10 @@ MAX_REPLY = 64 * 1024 * 1024
 """Bytes of a reply, or of a line of a stream. etcd's largest are those of a range without a limit."""
 
 
-def json_object(endpoint: Endpoint, status: int, raw: bytes) -> dict[str, Any]:
-    """Read a reply that is one JSON object. Raises WrongAnswer."""
+def json_object(endpoint: Endpoint, status: int, raw: bytes, **options: Any) -> dict[str, Any]:
+    """Read a reply that is one JSON object, with ``options`` of ``json.loads``. Raises WrongAnswer."""
     try:
-        answer = json.loads(raw)
+        answer = json.loads(raw, **options)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
@@ -51,7 +51,8 @@ def message(endpoint: Endpoint, status: int, raw: bytes, cls: type[M]) -> M:
 
 def result_of(endpoint: Endpoint, line: bytes, cls: type[M]) -> M:
     """Read one line of a stream. Raises Refused for an error in it, and WrongAnswer."""
-    answer = json_object(endpoint, OK, line)
+    # no message has a number with a point: as a text it is refused like others
+    answer = json_object(endpoint, OK, line, parse_float=str, parse_constant=str)
     if "error" in answer:
         raise refusal(OK, answer)
     result = answer.get("result")

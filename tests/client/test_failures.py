@@ -6,7 +6,17 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from raftkv.client import Client, NoAnswer, OutcomeUnknown, Refused, Unreachable, WrongAnswer, http, ops
+from raftkv.client import (
+    Client,
+    Lease,
+    NoAnswer,
+    OutcomeUnknown,
+    Refused,
+    Unreachable,
+    WrongAnswer,
+    http,
+    ops,
+)
 from raftkv.local import free_ports
 from tests.client.fake import Act, Asked, Member, Reply, answers, hangs_up, is_silent, refuses, succeeds
 
@@ -250,6 +260,21 @@ async def test_a_lease_that_is_not_renewed_is_lost_when_its_time_is_over(start: 
             await lease.lost.wait()
         assert clock() - before >= 0.99
     assert "/v3/lease/keepalive" in member.paths
+
+
+async def test_a_lease_that_nobody_can_renew_any_more_is_lost(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(lease: Lease, now: float) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Lease, "_renew", fails)
+    leases = Leases()
+    leases.ttl = 1
+    member = await start(leases)
+    async with Client([member.url]) as client, asyncio.timeout(10):
+        lease = await client.lease(1)
+        await lease.lost.wait()
 
 
 async def test_a_lease_is_renewed_at_another_member(start: Start) -> None:

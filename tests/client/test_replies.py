@@ -40,7 +40,18 @@ def test_what_is_no_reply_is_a_wrong_answer(raw: bytes) -> None:
         message(HERE, 200, raw, PutResponse)
 
 
-@pytest.mark.parametrize("line", [b"[]", b"{}", b'{"result":[]}', b'{"result":{"count":{}}}', b"<html>"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"{}",
+        b'{"result":[]}',
+        b'{"result":{"count":{}}}',
+        b'{"result":{"count":1.5}}',
+        b'{"result":{"count":NaN}}',
+        b"<html>",
+    ],
+)
 def test_what_is_no_line_of_a_stream_is_a_wrong_answer(line: bytes) -> None:
     with pytest.raises(WrongAnswer):
         result_of(HERE, line, RangeResponse)
