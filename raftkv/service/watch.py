@@ -225,6 +225,8 @@ class WatchStream:
         for watch in notified:
             if watch.quiet and self._is_at_present(watch) and len(self._queue) < QUEUED_REPLIES:
                 self._answer(self._node.watches.delivered, WatchResponse(watch_id=watch.id))
+                # to the end of the line: where there is not room for all, others have it at the next tick
+                self._watches[watch.id] = self._watches.pop(watch.id)
             watch.quiet = True
 
     def _answer(self, revision: int, response: WatchResponse) -> None:

@@ -341,6 +341,18 @@ async def test_a_quiet_watch_that_asked_for_it_is_told_now_and_then() -> None:
     await client.close()
 
 
+async def test_of_very_many_watches_each_is_notified_in_turn() -> None:
+    node = FakeNode(Config(experimental_watch_progress_notify_interval="100ms"))
+    client = Client(node)
+    count = 2 * QUEUED_REPLIES + 1
+    for _ in range(count):
+        client.send(create(progress_notify=True))
+        assert (await client.reply()).created
+    notified = [(await client.reply()).watch_id for _ in range(count)]
+    assert sorted(notified) == list(range(count))
+    await client.close()
+
+
 async def test_streams_do_not_all_notify_at_once() -> None:
     service = WatchService(FakeNode())  # type: ignore[arg-type]
     intervals = [service.next_interval() for _ in range(100)]
