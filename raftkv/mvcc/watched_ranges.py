@@ -19,6 +19,7 @@ _BLOCK = 32
 """A block is split in two when it has grown to twice this many ranges."""
 
 _UPPER: Final = itemgetter(1)
+_TOP: Final = (True, b"")
 
 
 class WatchedRanges(Generic[V]):
@@ -27,7 +28,7 @@ class WatchedRanges(Generic[V]):
     def __init__(self) -> None:
         self._values: dict[Bounds, V] = {}
         self._blocks: list[list[tuple[bytes, Upper, V]]] = []
-        self._starts: list[bytes] = []
+        self._firsts: list[tuple[bytes, Upper]] = []
         self._reaches: list[Upper] = []
 
     def __len__(self) -> int:
@@ -49,14 +50,14 @@ class WatchedRanges(Generic[V]):
         number = self._block_of(start, upper)
         if not self._blocks:
             self._blocks.append([])
-            self._starts.append(start)
+            self._firsts.append((start, upper))
             self._reaches.append(upper)
         block = self._blocks[number]
         block.insert(bisect_left(block, (start, upper)), (start, upper, value))
         if len(block) >= 2 * _BLOCK:
             self._blocks.insert(number + 1, block[_BLOCK:])
             del block[_BLOCK:]
-            self._starts.insert(number + 1, b"")
+            self._firsts.insert(number + 1, (b"", _TOP))
             self._reaches.insert(number + 1, (False, b""))
             self._look_at(number + 1)
         self._look_at(number)
@@ -71,13 +72,13 @@ class WatchedRanges(Generic[V]):
         if block:
             self._look_at(number)
         else:
-            del self._blocks[number], self._starts[number], self._reaches[number]
+            del self._blocks[number], self._firsts[number], self._reaches[number]
 
     def holding(self, key: bytes) -> list[V]:
         """Return the values of all ranges that hold ``key``."""
         point = (False, key)
         found: list[V] = []
-        for number in range(bisect_right(self._starts, key)):
+        for number in range(bisect_right(self._firsts, (key, _TOP))):
             if self._reaches[number] > point:
                 for start, upper, value in self._blocks[number]:
                     if start > key:
@@ -88,13 +89,10 @@ class WatchedRanges(Generic[V]):
 
     def _block_of(self, start: bytes, upper: Upper) -> int:
         """Return the last block whose first range is at or below this one, or the first block."""
-        number = bisect_right(self._starts, start)
-        while number > 0 and self._blocks[number - 1][0][:2] > (start, upper):
-            number -= 1
-        return max(number - 1, 0)
+        return max(bisect_right(self._firsts, (start, upper)) - 1, 0)
 
     def _look_at(self, number: int) -> None:
         """Note again where a block begins and how far it reaches."""
         block = self._blocks[number]
-        self._starts[number] = block[0][0]
+        self._firsts[number] = block[0][:2]
         self._reaches[number] = max(map(_UPPER, block))

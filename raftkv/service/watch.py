@@ -42,6 +42,9 @@ PAST_WATCHES = 16
 PAST_CHANGES = 250
 """Changes that each of them looks at then: all together some two milliseconds."""
 
+CLOSED_AT_ONCE = 1000
+"""Watches that end in one step: three milliseconds."""
+
 NO_WATCH = -1
 """The id in a reply that is about all watches of a stream, or about none."""
 
@@ -111,10 +114,12 @@ class WatchService:
             while True:
                 yield await stream.replies()
         finally:
-            stream.close()
             del self._node.tally.watch_streams[stream]
-            reader.cancel()
-            await asyncio.wait({reader})
+            try:
+                reader.cancel()
+                await asyncio.wait({reader})
+            finally:
+                await stream.close()
 
     def next_interval(self) -> float:
         """Return the seconds between two progress notifications of the next stream."""
@@ -291,15 +296,22 @@ class WatchStream:
                 self._waiting = self._loop.create_future()
                 await self._waiting
 
-    def close(self) -> None:
-        """End all watches."""
-        for watch in self._watches.values():
-            self._node.watches.remove(watch)
-        self._watches.clear()
-        self._behind.clear()
-        self._queue.clear()
+    async def close(self) -> None:
+        """End all watches, letting others run now and then; at once when it is cancelled."""
         if self._ticking is not None:
             self._ticking.cancel()
+        try:
+            while self._watches:
+                self._remove(CLOSED_AT_ONCE)
+                await asyncio.sleep(0)
+        finally:
+            self._remove(len(self._watches))
+            self._behind.clear()
+            self._queue.clear()
+
+    def _remove(self, count: int) -> None:
+        for number in list(islice(reversed(self._watches), count)):
+            self._node.watches.remove(self._watches.pop(number))
 
     def _take_queued(self) -> list[WatchReply]:
         queue, self._queue = self._queue, []

@@ -31,7 +31,7 @@ from raftkv.schema.watch import (
     WatchResponse,
 )
 from raftkv.service import WatchService
-from raftkv.service.watch import DUPLICATE_ID, EMPTY_RANGE, QUEUED_BYTES, QUEUED_REPLIES
+from raftkv.service.watch import CLOSED_AT_ONCE, DUPLICATE_ID, EMPTY_RANGE, QUEUED_BYTES, QUEUED_REPLIES
 from raftkv.service.watch_replies import FragmentSizes, WatchReply
 from tests.mvcc.requests import EVERYTHING, put
 from tests.mvcc.snapshots import MEMBERS
@@ -462,6 +462,22 @@ def test_a_snapshot_amid_a_large_reply_takes_no_pair_before_from_it() -> None:
     found += events
     assert [event.prev_kv for event in found].count(None) == 0
     assert len(found) == 1000
+
+
+async def test_very_many_watches_end_in_slices_and_all_at_once_when_it_must_be(node: FakeNode) -> None:
+    for impatient in (False, True):
+        client = Client(node)
+        for number in range(3 * CLOSED_AT_ONCE):
+            client.send(create(b"%d" % number))
+            await client.reply()
+        closing = asyncio.create_task(client.close())
+        while node.watches._live == 3 * CLOSED_AT_ONCE:
+            await asyncio.sleep(0)
+        assert node.watches._live == 2 * CLOSED_AT_ONCE
+        if impatient:
+            closing.cancel()
+        await asyncio.wait({closing})
+        assert (node.watches._live, len(node.tally.watch_streams)) == (0, 0)
 
 
 # ---------------------------------------------------------------- what ends a stream
