@@ -4,18 +4,19 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from raftkv.mvcc.store import Store
+from raftkv.mvcc.watch import Changes
 from raftkv.schema import json_codec
 from raftkv.schema.watch import Event, WatchResponse
 from raftkv.service.watch_replies import FragmentSizes, WatchReply
 
-SMALL = 64
-"""A reply of so many events is written in one go, and kept for the next watcher who is told the same."""
-
 KEPT_BYTES = 16 * 1024
-"""A longer text is not kept."""
+"""The text of a reply of at most so many bytes is kept for the next watcher who is told the same."""
 
 PIECE_EVENTS = 200
 """Events written before others run: a millisecond."""
+
+PIECE_BYTES = 256 * 1024
+"""A piece with so many bytes of keys and values ends, be the events ever so few. Pairs before count too."""
 
 _NEXT: Final = b""
 """A piece that lets others run."""
@@ -35,28 +36,22 @@ class WatchText:
                 yield b'{"result":%s}\n' % json_codec.encode(reply.response)
             elif reply.fragment:
                 yield from self._fragments(reply)
-            elif len(reply.changes.versions) <= SMALL:
-                yield self._small(reply)
+            elif (text := reply.changes.texts.get(reply.prev_kv)) is not None:
+                yield b'%s,"events":[%s]}}\n' % (_head(reply.response), text)
             else:
-                yield from self._large(reply)
+                yield from self._whole(reply, reply.changes)
 
-    def _small(self, reply: WatchReply) -> bytes:
-        changes = reply.changes
-        assert changes is not None, "a reply without events"
-        text = changes.texts.get(reply.prev_kv)
-        if text is None:
-            text = b",".join(map(json_codec.encode, reply.events(self._store)))
-            if len(text) <= KEPT_BYTES:
-                changes.texts[reply.prev_kv] = text
-        return b'%s,"events":[%s]}}\n' % (_head(reply.response), text)
-
-    def _large(self, reply: WatchReply) -> Iterator[bytes]:
-        yield b'%s,"events":[' % _head(reply.response)
-        comma = b""
-        for part in _parts(reply.events(self._store)):
-            yield comma + b",".join(map(json_codec.encode, part))
+    def _whole(self, reply: WatchReply, changes: Changes) -> Iterator[bytes]:
+        parts = _parts(reply.events(self._store))
+        text = _encode(next(parts))
+        part = next(parts, None)
+        if part is None and len(text) <= KEPT_BYTES:
+            changes.texts[reply.prev_kv] = text
+        yield b'%s,"events":[%s' % (_head(reply.response), text)
+        while part is not None:
             yield _NEXT
-            comma = b","
+            yield b"," + _encode(part)
+            part = next(parts, None)
         yield b"]}}\n"
 
     def _fragments(self, reply: WatchReply) -> Iterator[bytes]:
@@ -74,8 +69,20 @@ class WatchText:
 
 
 def _parts(events: Iterator[Event]) -> Iterator[list[Event]]:
-    while part := [event for _, event in zip(range(PIECE_EVENTS), events, strict=False)]:
+    part: list[Event] = []
+    size = 0
+    for event in events:
+        part.append(event)
+        size += sum(len(pair.key) + len(pair.value) for pair in (event.kv, event.prev_kv) if pair is not None)
+        if len(part) == PIECE_EVENTS or size >= PIECE_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
         yield part
+
+
+def _encode(events: list[Event]) -> bytes:
+    return b",".join(map(json_codec.encode, events))
 
 
 def _head(response: WatchResponse) -> bytes:

@@ -4,16 +4,18 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
 
 from raftkv import api
-from raftkv.api.watch_text import PIECE_EVENTS, SMALL
+from raftkv.api.watch_text import PIECE_BYTES, PIECE_EVENTS
 from raftkv.node.config import Config
 from raftkv.raft import NO_NODE
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from raftkv.schema.watch import WatchCreateRequest, WatchRequest
 from tests.api.http import CORS, call, encode
 from tests.api.socket import ACCEPT, BINARY, CLOSE, PING, PONG, TEXT, Socket
 from tests.api.test_streams import stream_error
@@ -298,8 +300,33 @@ async def test_a_revision_of_many_changes_is_one_line_and_one_chunk(port: int, n
     assert text.endswith(b"\n")
     events = json.loads(text)["result"]["events"]
     assert [base64.b64decode(event["kv"]["key"]) for event in events] == [b"%d" % n for n in range(count)]
-    assert count > SMALL
     await stream.close()
+
+
+@pytest.mark.parametrize("kind", ["prevKv", "fragment"])
+async def test_large_values_are_not_written_all_at_once(kind: str, node: FakeNode) -> None:
+    """A deletion of few keys can bring very much with it: the pairs before."""
+    size = 100_000
+    for number in range(60):
+        await write(node, b"%d" % number, bytes(size))
+    gateway = api.Gateway(node, lambda: 1e9)  # type: ignore[arg-type]
+    route = gateway._calls.routes[WATCH]
+    create: Any = WatchCreateRequest(b"\0", b"\0", prev_kv=True, fragment=kind == "fragment")
+
+    async def requests() -> AsyncIterator[WatchRequest]:
+        yield WatchRequest(create)
+
+    async with aclosing(route.call(requests())) as replies:  # type: ignore[arg-type]
+        await anext(replies)
+        await node.propose(DeleteRangeRequest(b"\0", b"\0"))
+        pieces = list(route.encode(await anext(replies)))  # type: ignore[union-attr]
+    events = [
+        event for text in b"".join(pieces).splitlines() for event in json.loads(text)["result"]["events"]
+    ]
+    assert [len(base64.b64decode(event["prev_kv"]["value"])) for event in events] == [size] * 60
+    texts = b"\0".join(pieces).split(b"\0\0")  # what is written before others run
+    limit = 2 * (PIECE_BYTES + size)
+    assert max(map(len, texts)) < (limit if kind == "prevKv" else 4 << 20)
 
 
 async def test_a_reply_in_pieces_for_who_can_take_them() -> None:
