@@ -97,7 +97,9 @@ class Http:
     async def wait(self, path: str, request: Any, reply: type[M], lost: asyncio.Event) -> M:
         """Send a request whose answer may take for ever. It is not repeated once it may have arrived.
 
-        Raises OutcomeUnknown also when the member can no longer serve, and LeaseLost when ``lost`` is set.
+        Not even after an error with which other requests have certainly done nothing: this one may have
+        waited before, and what it left behind may still be taken back. Raises OutcomeUnknown also when the
+        member can no longer serve, and LeaseLost when ``lost`` is set.
         """
         clock = asyncio.get_running_loop().time
         body = json_codec.encode(request)
@@ -109,7 +111,10 @@ class Http:
             except LeaseLost:
                 raise
             except RaftKvError as error:
-                await asyncio.sleep(call.after(error, clock()))
+                pause = call.after(error, clock())
+                if not isinstance(error, Unreachable):
+                    raise
+                await asyncio.sleep(pause)
 
     async def _patiently(
         self, endpoint: Endpoint, path: str, body: bytes, lost: asyncio.Event

@@ -296,7 +296,9 @@ async def test_a_lease_of_which_nothing_is_known_is_asked_for_again(start: Start
     assert first.paths == ["/v3/lease/grant"]
 
 
-@pytest.mark.parametrize("act", [*IN_DOUBT, refuses("etcdserver: request timed out", 2, 500)])
+@pytest.mark.parametrize(
+    "act", [*IN_DOUBT, refuses("etcdserver: request timed out", 2, 500), *NOTHING_HAPPENED]
+)
 async def test_a_lock_in_doubt_is_asked_for_again_with_another_lease_only(start: Start, act: Act) -> None:
     """The first lease is ended before, so that the first attempt can't get the lock any more."""
     first, second = Leases(), Leases()
