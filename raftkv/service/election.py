@@ -17,7 +17,6 @@ from raftkv.schema.election import (
     ResignResponse,
 )
 from raftkv.schema.kv import (
-    DeleteRangeRequest,
     KeyValue,
     PutRequest,
     RequestOp,
@@ -109,8 +108,7 @@ class ElectionService:
         return header_of(response)
 
     async def _give_up(self, leader: LeaderKey) -> TxnResponse:
-        delete = RequestOp(request_delete_range=DeleteRangeRequest(leader.key))
-        return await self._kv.txn(TxnRequest([created_at(leader.key, leader.rev)], [delete]))
+        return await self._queue(leader.name).take_back(leader.key, leader.rev)
 
     def _queue(self, name: bytes) -> Queue:
         return Queue(name, self._kv, self._events)

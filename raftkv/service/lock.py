@@ -1,11 +1,11 @@
 """etcd's Lock service: a mutex by name, held for as long as a lease lives."""
 
 from raftkv.errors import SessionExpired
-from raftkv.schema.kv import DeleteRangeRequest, RangeRequest
+from raftkv.schema.kv import DeleteRangeRequest
 from raftkv.schema.lock import LockRequest, LockResponse, UnlockRequest, UnlockResponse
 from raftkv.service.kv import KvService
 from raftkv.service.lease import LeaseService
-from raftkv.service.recipes import Events, Queue, header_of, lease_or_new
+from raftkv.service.recipes import Events, Queue, lease_or_new
 
 
 class LockService:
@@ -24,12 +24,10 @@ class LockService:
         lease = await lease_or_new(request.lease, self._leases)
         queue = Queue(request.name, self._kv, self._events)
         place = await queue.enter(lease, b"")
-        if not await queue.wait_for_front(place):
-            return LockResponse(place.header, place.key)
-        mine = await self._kv.range(RangeRequest(place.key))
-        if not mine.kvs:
+        front = await queue.wait_for_front(place)
+        if not front.stands:
             raise SessionExpired
-        return LockResponse(header_of(mine), place.key)
+        return LockResponse(front.header, place.key)
 
     async def unlock(self, request: UnlockRequest) -> UnlockResponse:
         """Delete the key that stands for the lock; one that is not there is no error."""

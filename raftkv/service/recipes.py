@@ -50,6 +50,24 @@ class Place(NamedTuple):
     found: KeyValue | None
 
 
+class Seen(NamedTuple):
+    """A look at a queue: the youngest key that is older than a place's, and whether that place stands."""
+
+    header: ResponseHeader
+    older: KeyValue | None
+    stands: bool
+
+
+class Front(NamedTuple):
+    """The end of a wait: nobody is before. ``header``: of what put the key, or told so after a wait.
+
+    ``stands``: it is still the key that was put; without it nothing is owned.
+    """
+
+    header: ResponseHeader
+    stands: bool
+
+
 class Events:
     """Changes as they happen, for a call that waits for one."""
 
@@ -105,30 +123,43 @@ class Queue:
         assert there is not None, "a range is answered by a range"
         return Place(key, there.kvs[0].create_revision, header, there.kvs[0])
 
-    async def wait_for_front(self, place: Place) -> bool:
-        """Return once no older key is left; whether there was one.
+    async def wait_for_front(self, place: Place) -> Front:
+        """Return once no older key is left, and whether the place was still there then.
 
-        A wait that is given up, or fails, takes the key back.
+        A wait that is given up, or fails, takes the key back: the one of this place, and not another that
+        was put since under the same lease, which may own by now.
         """
-        waited = False
+        header = place.header
         try:
-            while older := (await self._last_before(place.revision)).kvs:
-                waited = True
-                await self._wait_deleted(older[0].key, older[0].mod_revision + 1)
+            seen = await self._look(place)
+            while seen.older is not None:
+                await self._wait_deleted(seen.older.key, seen.older.mod_revision + 1)
+                seen = await self._look(place)
+                header = seen.header
         except (asyncio.CancelledError, RaftKvError):
             with suppress(RaftKvError):
-                await self._kv.delete_range(DeleteRangeRequest(place.key))
+                await self.take_back(place.key, place.revision)
             raise
-        return waited
+        return Front(header, seen.stands)
+
+    async def take_back(self, key: bytes, revision: int) -> TxnResponse:
+        """Delete a key if it is the one that was created at ``revision``."""
+        delete = RequestOp(request_delete_range=DeleteRangeRequest(key))
+        return await self._kv.txn(TxnRequest([created_at(key, revision)], [delete]))
 
     async def first(self) -> RangeResponse:
         """Return the oldest key, if there is one."""
         return await self._kv.range(self._by_age(SortOrder.ASCEND))
 
-    async def _last_before(self, revision: int) -> RangeResponse:
-        request = self._by_age(SortOrder.DESCEND)
-        request.max_create_revision = revision - 1
-        return await self._kv.range(request)
+    async def _look(self, place: Place) -> Seen:
+        """Read what is before a place, and whether it stands, both at one moment."""
+        before = self._by_age(SortOrder.DESCEND)
+        before.max_create_revision = place.revision - 1
+        reads = [RequestOp(request_range=before), RequestOp(request_range=RangeRequest(place.key))]
+        response = await self._kv.txn(TxnRequest(success=reads))
+        older, own = (op.response_range.kvs if op.response_range else [] for op in response.responses)
+        stands = bool(own) and own[0].create_revision == place.revision
+        return Seen(header_of(response), older[0] if older else None, stands)
 
     def _by_age(self, order: SortOrder) -> RangeRequest:
         return RangeRequest(self.prefix, self.end, limit=1, sort_order=order, sort_target=SortTarget.CREATE)

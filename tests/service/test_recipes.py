@@ -16,7 +16,7 @@ from raftkv.schema.election import (
     ProclaimRequest,
     ResignRequest,
 )
-from raftkv.schema.kv import DeleteRangeRequest, PutRequest, RangeRequest
+from raftkv.schema.kv import DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 from raftkv.schema.lease import LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.lock import LockRequest, UnlockRequest
 from raftkv.service import ElectionService, Events, KvService, LeaseService, LockService
@@ -136,15 +136,17 @@ async def test_a_lease_that_ends_while_it_waits_has_no_lock(on: Services) -> Non
 async def test_a_key_deleted_before_it_is_watched_is_not_waited_for(on: Services) -> None:
     await on.grant(1, 2)
     await on.lock.lock(LockRequest(b"L", 1))
-    range_of = on.kv.range
+    txn_of = on.kv.txn
 
-    async def late(request: RangeRequest) -> Any:
-        found = await range_of(request)
-        on.kv.range = range_of  # type: ignore[method-assign]
+    async def late(request: TxnRequest) -> Any:
+        found = await txn_of(request)
+        if request.compare:  # that put the key, and did not look who is before
+            return found
+        on.kv.txn = txn_of  # type: ignore[method-assign]
         await on.kv.delete_range(DeleteRangeRequest(b"L/1"))
         return found
 
-    on.kv.range = late  # type: ignore[method-assign]
+    on.kv.txn = late  # type: ignore[method-assign]
     assert (await on.lock.lock(LockRequest(b"L", 2))).key == b"L/2"
 
 
@@ -153,19 +155,68 @@ async def test_a_wait_outlasts_a_compaction_of_what_it_waits_for(on: Services) -
 
     await on.grant(1, 2)
     await on.lock.lock(LockRequest(b"L", 1))
-    range_of = on.kv.range
+    txn_of = on.kv.txn
 
-    async def late(request: RangeRequest) -> Any:
-        found = await range_of(request)
-        on.kv.range = range_of  # type: ignore[method-assign]
+    async def late(request: TxnRequest) -> Any:
+        found = await txn_of(request)
+        if request.compare:  # that put the key, and did not look who is before
+            return found
+        on.kv.txn = txn_of  # type: ignore[method-assign]
         await on.kv.delete_range(DeleteRangeRequest(b"L/1"))
         revision = on.node.machine.store.revision
         await on.kv.put(PutRequest(b"x", b"x"))
         await on.kv.compact(CompactionRequest(revision + 1))
         return found
 
-    on.kv.range = late  # type: ignore[method-assign]
+    on.kv.txn = late  # type: ignore[method-assign]
     assert (await on.lock.lock(LockRequest(b"L", 2))).key == b"L/2"
+
+
+async def test_a_lease_that_ends_before_the_first_look_has_no_lock(on: Services) -> None:
+    await on.grant(1, 2, 3)
+    await on.lock.lock(LockRequest(b"L", 1))
+    txn_of = on.kv.txn
+
+    async def late(request: TxnRequest) -> Any:
+        found = await txn_of(request)
+        on.kv.txn = txn_of  # type: ignore[method-assign]
+        await on.leases.revoke(LeaseRevokeRequest(2))
+        await on.lock.unlock(UnlockRequest(b"L/1"))
+        await on.lock.lock(LockRequest(b"L", 3))
+        return found
+
+    on.kv.txn = late  # type: ignore[method-assign]
+    with pytest.raises(errors.SessionExpired):
+        await on.lock.lock(LockRequest(b"L", 2))
+
+
+async def test_a_place_that_was_lost_is_not_made_good_by_a_later_one_of_the_same_lease(on: Services) -> None:
+    await on.grant(1, 2, 3)
+    await on.lock.lock(LockRequest(b"L", 1))
+    first = await waiting(on.lock.lock(LockRequest(b"L", 2)))
+    other = await waiting(on.lock.lock(LockRequest(b"L", 2)))
+    third = await waiting(on.lock.lock(LockRequest(b"L", 3)))
+    await given_up(other)
+    later = await waiting(on.lock.lock(LockRequest(b"L", 2)))
+    await on.lock.unlock(UnlockRequest(b"L/1"))
+    assert (await third).key == b"L/3"
+    with pytest.raises(errors.SessionExpired):
+        await first
+    assert not later.done(), "the third one holds it"
+    await on.lock.unlock(UnlockRequest(b"L/3"))
+    assert (await later).key == b"L/2"
+
+
+async def test_a_wait_that_is_given_up_does_not_delete_a_later_key_of_the_same_lease(on: Services) -> None:
+    await on.grant(1, 2)
+    await on.lock.lock(LockRequest(b"L", 1))
+    given_up_late = await waiting(on.lock.lock(LockRequest(b"L", 2)))
+    await on.lock.unlock(UnlockRequest(b"L/2"))
+    other = await waiting(on.lock.lock(LockRequest(b"L", 2)))
+    await given_up(given_up_late)
+    assert await on.keys(b"L/") == [b"L/1", b"L/2"]
+    await on.lock.unlock(UnlockRequest(b"L/1"))
+    assert (await other).key == b"L/2"
 
 
 async def test_a_lock_needs_a_lease_that_is_there(on: Services) -> None:
