@@ -81,6 +81,7 @@ class Expiry:
         self._grace = config.election_timeout / 1000
         self._keeps_checkpoints = config.experimental_enable_lease_checkpoint
         self._revocations: dict[int, list[Future[None]]] = {}
+        self._applied_term = NO_TERM
         self._begin(NO_TERM)
 
     def _begin(self, term: int) -> None:
@@ -115,8 +116,9 @@ class Expiry:
         """Let nobody wait any longer: the node stops."""
         self._fail_waiting(NodeStopped("the member is stopping"))
 
-    def applied(self) -> None:
-        """Take note of the leases that were granted and revoked by what was applied last."""
+    def applied(self, term: int) -> None:
+        """Take note of the leases that were granted and revoked by what was applied last, in ``term``."""
+        self._applied_term = term
         for lease in self._leases.take_changed():
             self._countdown.drop(lease)
             self._checkpoints.drop(lease)
@@ -248,6 +250,8 @@ class Expiry:
                 await self._look(self._term)
 
     async def _look(self, term: int) -> None:
+        if self._applied_term != term:
+            return  # what earlier leaders decided, and promised, is not all applied yet
         await self._take_over(term)
         try:
             self._machine.alarms.check(ExpireLease(term, 0))

@@ -688,7 +688,7 @@ class Node:
         """Tell those who wait that all up to ``index`` is applied."""
         self._core.applied(index)
         self._barrier.release(index)
-        self._expiry.applied()
+        self._expiry.applied(self._applied.term)
         if self.machine.store.compacted_physically() < self.machine.store.compact_revision:
             self._compacting.set()
         if self.watches.behind:

@@ -78,7 +78,7 @@ class Leader:
             data = encode_command(RequestId(1, 1, index), command)
             responses.append(self.machine.apply_command(index, data, self.term).response)
         self.log.clear()
-        self.expiry.applied()
+        self.expiry.applied(self.term)
         return responses
 
     def grant(self, lease: int, seconds: int) -> None:
@@ -91,9 +91,12 @@ class Leader:
             await self.expiry._look(self.term)
         return list(self.log)
 
-    def lead(self, term: int) -> None:
+    def lead(self, term: int, *, applied: bool = True) -> None:
+        """Lead in a term, or follow in 0; ``applied``: an entry of that term is applied already."""
         self.term = term
         self.expiry.lead(term) if term else self.expiry.follow()
+        if applied:
+            self.expiry.applied(term)
 
 
 @pytest.fixture
@@ -325,6 +328,24 @@ async def test_a_new_leader_begins_at_the_checkpoint(keeper: Leader) -> None:
     keeper.lead(5)
     await keeper.look()
     assert await keeper.expiry.time_to_live(7) == (399, 700)
+
+
+async def test_a_new_leader_ends_nothing_before_all_of_earlier_terms_is_applied(keeper: Leader) -> None:
+    """Such as the clearing of a checkpoint, after which another leader promised all seconds."""
+    keeper.grant(7, 700)
+    await keeper.look(301.0)
+    await keeper.look(301.0)
+    keeper.apply()
+    assert keeper.machine.leases.remaining(7) == 98
+    keeper.lead(5, applied=False)
+    assert await keeper.look(100.0) == []
+    keeper.term = 4
+    keeper.apply(CheckpointLeases(4, [LeaseCheckpoint(7, 0)]))
+    assert await keeper.look() == []
+    keeper.term = 5
+    keeper.expiry.applied(5)
+    assert await keeper.look() == []
+    assert await keeper.expiry.time_to_live(7) == (600, 700)
 
 
 @pytest.mark.parametrize("applied", [True, False])

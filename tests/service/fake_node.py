@@ -156,7 +156,7 @@ class FakeNode:
         applied = self.machine.apply_command(
             index, encode_command(RequestId(self.member_id, 1, index), request)
         )
-        self.expiry.applied()
+        self.expiry.applied(self.term)
         if applied.error is not None:
             raise applied.error
         while self.watches.step():
