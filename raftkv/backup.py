@@ -154,6 +154,7 @@ async def _fill(machine: Machine, config: Config, disk: FileDisk, folder: str) -
     machine.membership.apply_bootstrap(encode_members([member._replace(name="") for member in members]))
     machine.sessions = Sessions()
     machine.applied_index = FIRST_INDEX
+    machine.leases.begin_at(FIRST_INDEX)
     snapshots = SnapshotFolder(disk, f"{folder}/member/snap")
     with closing(machine.cut()) as cut:
         place = Snapshot(FIRST_INDEX, FIRST_TERM, Configuration(tuple(ids)))

@@ -11,13 +11,14 @@ import pytest
 from raftkv import errors
 from raftkv.backup import SEAL_BYTES, load_backup, read_backup, restore
 from raftkv.errors import BackupNotSealed, ConfigError, FormatTooNew, NoSpace, SnapshotDamaged, StorageError
-from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
+from raftkv.mvcc.commands import ExpireLease, PublishMember, RequestId, encode_command
 from raftkv.mvcc.loading import MachineLoader
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.node.config import Config, cluster_id, member_id
 from raftkv.raft import Configuration, HardState, Snapshot
 from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest
+from raftkv.schema.lease import LeaseGrantRequest
 from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 from raftkv.storage.disk import FileDisk
 from raftkv.storage.snapshot_format import Block, SnapshotEncoder, SnapshotMeta
@@ -186,6 +187,17 @@ async def test_all_members_restored_from_one_backup_are_equal(
         await restore(machine, config_of(tmp_path / name, name))
         digests.append((await recovered(tmp_path / name))[1].digest())
     assert len(set(digests)) == 1
+
+
+async def test_a_restored_lease_can_end_although_the_log_begins_anew(tmp_path: Path) -> None:
+    machine = machine_with_data()
+    place = machine.applied_index + 1
+    machine.apply_command(place, encode_command(RequestId(77, 1, place), LeaseGrantRequest(60, 7)))
+    await restore(machine, config_of(tmp_path / "data"))
+    _, found = await recovered(tmp_path / "data")
+    over = encode_command(RequestId(77, 2, 1), ExpireLease(2, 7, found.applied_index))
+    assert found.apply_command(3, over, 2).error is None
+    assert found.leases.ids() == []
 
 
 async def test_a_bumped_revision_ends_what_clients_remember(tmp_path: Path) -> None:

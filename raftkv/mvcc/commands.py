@@ -61,18 +61,24 @@ class PublishMember:
 
 @dataclass(slots=True)
 class ExpireLease:
-    """A leader revokes a lease because its time is over by the leader's clock, in ``term`` only."""
+    """A leader revokes a lease because its time is over by the leader's clock, in ``term`` only.
+
+    ``seen``: the index up to which the leader had applied. A lease that was granted after it has but the same
+    id.
+    """
 
     term: int
     id: int
+    seen: int
 
 
 @dataclass(slots=True)
 class CheckpointLeases:
-    """A leader keeps for the next one how long leases have left, in ``term`` only."""
+    """A leader keeps for the next one how long leases have left, in ``term`` only; ``seen`` as above."""
 
     term: int
     checkpoints: list[LeaseCheckpoint]
+    seen: int
 
 
 @dataclass(slots=True)
@@ -162,11 +168,11 @@ def _fields_of(request: CommandRequest) -> list[Any]:
         case PublishMember():
             return [request.id, request.name, request.client_urls]
         case ExpireLease():
-            return [request.term, request.id]
+            return [request.term, request.id, request.seen]
         case RaiseLevel():
             return [request.term, request.level]
         case CheckpointLeases():
-            return [request.term, [pack(checkpoint) for checkpoint in request.checkpoints]]
+            return [request.term, [pack(checkpoint) for checkpoint in request.checkpoints], request.seen]
         case _:
             return pack(request)
 
@@ -233,9 +239,9 @@ def _publish_member(fields: Any) -> PublishMember:
 
 def _expire_lease(fields: Any) -> ExpireLease:
     match fields:
-        case [int(term), int(lease)]:
-            return ExpireLease(term, lease)
-    raise ValueError("not a term and a lease")
+        case [int(term), int(lease), int(seen)]:
+            return ExpireLease(term, lease, seen)
+    raise ValueError("not a term, a lease and an index")
 
 
 def _raise_level(fields: Any) -> RaiseLevel:
@@ -248,6 +254,6 @@ def _raise_level(fields: Any) -> RaiseLevel:
 
 def _checkpoint_leases(fields: Any) -> CheckpointLeases:
     match fields:
-        case [int(term), [*checkpoints]]:
-            return CheckpointLeases(term, [unpack(LeaseCheckpoint, one) for one in checkpoints])
-    raise ValueError("not a term and checkpoints")
+        case [int(term), [*checkpoints], int(seen)]:
+            return CheckpointLeases(term, [unpack(LeaseCheckpoint, one) for one in checkpoints], seen)
+    raise ValueError("not a term, checkpoints and an index")

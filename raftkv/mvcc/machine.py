@@ -58,7 +58,8 @@ class Applied(NamedTuple):
     """What came of a command: a response, or the same error on every member, or a duplicate's nothing.
 
     ``response`` is None too for a command that has none (publishing a member), and for a leader's own
-    command in an entry of another term than the one it was made for, which is void.
+    command that is void: in an entry of another term than the one it was made for, or about a lease that was
+    granted later.
     """
 
     request_id: RequestId
@@ -115,17 +116,17 @@ class Machine(Content):
     def _run_lease(self, request: LeaseRequest, term: int) -> CommandResponse | None:
         match request:
             case LeaseGrantRequest():
-                self.leases.grant(request.ID, request.TTL)
+                self.leases.grant(request.ID, request.TTL, self.applied_index)
                 return LeaseGrantResponse(self._header(), request.ID, request.TTL)
             case LeaseRevokeRequest():
                 return self._revoke(request.ID)
-            case ExpireLease() if request.term == term:
+            case ExpireLease() if request.term == term and not self.leases.is_newer(request.id, request.seen):
                 response = self._revoke(request.id)
                 self.leases.expiries += 1
                 return response
             case CheckpointLeases() if request.term == term:
                 for checkpoint in request.checkpoints:
-                    self.leases.checkpoint(checkpoint)
+                    self.leases.checkpoint(checkpoint, request.seen)
                 return LeaseCheckpointResponse(self._header())
         return None
 

@@ -234,7 +234,7 @@ class Expiry:
     async def _clear_checkpoint(self, lease: int, term: int) -> None:
         """Let the next leader give a lease all of its seconds: it is about to be promised them."""
         number = self._logged.get(lease)
-        command = CheckpointLeases(term, [LeaseCheckpoint(lease, 0)])
+        command = CheckpointLeases(term, [LeaseCheckpoint(lease, 0)], self._machine.applied_index)
         if await self._propose_and_wait(command) is None:
             raise NotLeader(0)
         if self._term == term and self._logged.get(lease) == number:
@@ -254,7 +254,7 @@ class Expiry:
             return  # what earlier leaders decided, and promised, is not all applied yet
         await self._take_over(term)
         try:
-            self._machine.alarms.check(ExpireLease(term, 0))
+            self._machine.alarms.check(ExpireLease(term, 0, 0))
         except ClusterCorrupt:
             return  # it would be refused when applied, again and again
         left = MOST_EXPIRED
@@ -286,7 +286,7 @@ class Expiry:
         self._over[lease] = None
         self._countdown.set(lease, self._loop.time() + AGAIN_SECONDS)
         try:
-            self._propose(ExpireLease(self._term, lease))
+            self._propose(ExpireLease(self._term, lease, self._machine.applied_index))
         except RaftKvError:
             self._countdown.set(lease, self._loop.time())
             return False
@@ -304,7 +304,7 @@ class Expiry:
             return
         self._proposed += 1
         try:
-            self._propose(CheckpointLeases(self._term, checkpoints))
+            self._propose(CheckpointLeases(self._term, checkpoints, self._machine.applied_index))
         except RaftKvError:
             return  # they only make leases last longer where they are missing
         for checkpoint in checkpoints:

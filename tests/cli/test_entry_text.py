@@ -18,8 +18,8 @@ from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
         (AlarmRequest(AlarmAction.ACTIVATE, 255, AlarmType.NOSPACE), "activate alarm nospace of member ff"),
         (LeaseGrantRequest(60, -1), "grant lease ffffffffffffffff for 60 s"),
         (LeaseRevokeRequest(0x1234), "revoke lease 0000000000001234"),
-        (ExpireLease(5, 7), "lease 0000000000000007 is over by the clock of term 5"),
-        (CheckpointLeases(5, []), "what 0 leases have left by the clock of term 5"),
+        (ExpireLease(5, 7, 3), "lease 0000000000000007 is over by the clock of term 5"),
+        (CheckpointLeases(5, [], 3), "what 0 leases have left by the clock of term 5"),
         (AlarmRequest(AlarmAction.DEACTIVATE, 0, 9), "deactivate alarm 9 of member 0"),
     ],
 )

@@ -148,13 +148,14 @@ def some_request(random: Random, machine: Machine) -> CommandRequest:
 
 def some_lease_request(random: Random, machine: Machine, key: bytes) -> CommandRequest:
     lease = random.choice(machine.leases.ids() or [1])
+    seen = random.choice([*[machine.applied_index] * 3, random.randrange(machine.applied_index + 1)])
     match random.randrange(4):
         case 0:
             return LeaseGrantRequest(random.randrange(1, 400), random.choice(LEASES))
         case 1:
-            return random.choice([LeaseRevokeRequest(lease), ExpireLease(random.choice([0, 1]), lease)])
+            return random.choice([LeaseRevokeRequest(lease), ExpireLease(random.choice([0, 1]), lease, seen)])
         case 2:
-            return CheckpointLeases(0, [LeaseCheckpoint(lease, random.randrange(400))])
+            return CheckpointLeases(0, [LeaseCheckpoint(lease, random.randrange(400))], seen)
     return PutRequest(key, b"leased", lease)
 
 

@@ -125,7 +125,7 @@ REQUESTS: list[tuple[CommandRequest, bool]] = [
     (CompactionRequest(2), False),
     (LeaseGrantRequest(60, 8), True),
     (LeaseRevokeRequest(7), False),
-    (ExpireLease(0, 7), False),
+    (ExpireLease(0, 7, 0), False),
 ]
 """Each with whether it may make the data grow."""
 

@@ -40,8 +40,8 @@ REQUESTS: list[tuple[CommandKind, CommandRequest]] = [
     (CommandKind.COMPACT, CompactionRequest(7, physical=True)),
     (CommandKind.LEASE_GRANT, LeaseGrantRequest(60, -(2**63))),
     (CommandKind.LEASE_REVOKE, LeaseRevokeRequest(7)),
-    (CommandKind.LEASE_CHECKPOINT, CheckpointLeases(3, [LeaseCheckpoint(7, 301), LeaseCheckpoint(-8)])),
-    (CommandKind.LEASE_EXPIRE, ExpireLease(3, 7)),
+    (CommandKind.LEASE_CHECKPOINT, CheckpointLeases(3, [LeaseCheckpoint(7, 301), LeaseCheckpoint(-8)], 5)),
+    (CommandKind.LEASE_EXPIRE, ExpireLease(3, 7, 5)),
     (CommandKind.PUBLISH_MEMBER, PublishMember(2**63, "n1", ["http://127.0.0.1:1"])),
 ]
 

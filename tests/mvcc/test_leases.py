@@ -24,6 +24,9 @@ from tests.mvcc.test_machine import Feeder
 
 TERM = 4
 
+LATEST = 99
+"""An index above all there are here."""
+
 
 class Cluster(Feeder):
     """Applies requests in entries of one term."""
@@ -126,29 +129,40 @@ def test_a_revoke_without_keys_leaves_the_revision() -> None:
 def test_an_expiry_counts_in_its_own_term_only() -> None:
     cluster = Cluster(grant(7), attach(b"a"))
     for term in (TERM - 1, TERM + 1):
-        applied = cluster.apply(ExpireLease(term, 7))
+        applied = cluster.apply(ExpireLease(term, 7, LATEST))
         assert (applied.response, applied.error) == (None, None)
-        applied = cluster.apply(CheckpointLeases(term, [LeaseCheckpoint(7, 5)]))
+        applied = cluster.apply(CheckpointLeases(term, [LeaseCheckpoint(7, 5)], LATEST))
         assert (applied.response, applied.error) == (None, None)
     assert (cluster.attached(7), cluster.machine.leases.remaining(7)) == ([b"a"], 60)
-    cluster.apply(ExpireLease(TERM, 7))
+    cluster.apply(ExpireLease(TERM, 7, LATEST))
     assert cluster.machine.store.range(RangeRequest(b"a")).count == 0
-    assert isinstance(cluster.apply(ExpireLease(TERM, 7)).error, errors.LeaseNotFound)
+    assert isinstance(cluster.apply(ExpireLease(TERM, 7, LATEST)).error, errors.LeaseNotFound)
+
+
+def test_what_was_decided_about_a_lease_does_not_concern_a_later_one_of_the_same_id() -> None:
+    cluster = Cluster(grant(7, 600), attach(b"a"))
+    seen = cluster.machine.applied_index
+    for request in (LeaseRevokeRequest(7), grant(7, 500), attach(b"b")):
+        cluster.apply(request)
+    applied = cluster.apply(ExpireLease(TERM, 7, seen))
+    assert (applied.response, applied.error) == (None, None)
+    cluster.apply(CheckpointLeases(TERM, [LeaseCheckpoint(7, 5)], seen))
+    assert (cluster.attached(7), cluster.machine.leases.remaining(7)) == ([b"b"], 500)
 
 
 def test_a_checkpoint_is_kept_until_it_is_cleared_or_the_lease_is_over() -> None:
     cluster = Cluster(grant(7, 600), grant(8, 600))
     leases = cluster.machine.leases
-    applied = cluster.apply(CheckpointLeases(TERM, [LeaseCheckpoint(7, 301), LeaseCheckpoint(9, 5)]))
+    applied = cluster.apply(CheckpointLeases(TERM, [LeaseCheckpoint(7, 301), LeaseCheckpoint(9, 5)], LATEST))
     assert applied.response == LeaseCheckpointResponse(ResponseHeader(revision=1))
     assert [(lease, leases.remaining(lease), leases.has_checkpoint(lease)) for lease in (7, 8)] == [
         (7, 301, True),
         (8, 600, False),
     ]
     assert leases.granted(7) == 600
-    cluster.apply(CheckpointLeases(TERM, [LeaseCheckpoint(7, 0)]))
+    cluster.apply(CheckpointLeases(TERM, [LeaseCheckpoint(7, 0)], LATEST))
     assert (leases.remaining(7), leases.has_checkpoint(7)) == (600, False)
-    cluster.apply(CheckpointLeases(TERM, [LeaseCheckpoint(8, 5)]))
+    cluster.apply(CheckpointLeases(TERM, [LeaseCheckpoint(8, 5)], LATEST))
     cluster.apply(LeaseRevokeRequest(8))
     cluster.apply(grant(8, 600))
     assert leases.remaining(8) == 600
@@ -163,7 +177,7 @@ def test_what_was_granted_and_revoked_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [grant(8), LeaseRevokeRequest(7), CheckpointLeases(TERM, [LeaseCheckpoint(7, 5)])]
+    "request_", [grant(8), LeaseRevokeRequest(7), CheckpointLeases(TERM, [LeaseCheckpoint(7, 5)], LATEST)]
 )
 def test_leases_are_in_the_digest_and_in_snapshots(request_: CommandRequest) -> None:
     cluster, other = Cluster(grant(7, 60)), Cluster(grant(7, 60))
@@ -192,14 +206,14 @@ def test_a_dump_of_many_leases_is_of_one_moment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(leases_module, "_AT_ONCE", 3)
     leases = Leases()
     for number in range(1, 8):
-        leases.grant(number, 60)
-    leases.checkpoint(LeaseCheckpoint(5, 40))
+        leases.grant(number, 60, 5)
+    leases.checkpoint(LeaseCheckpoint(5, 40), 5)
     wanted, dump = list(leases.content()), leases.dump()
     blocks = dump.blocks()
     first = next(blocks)
     leases.revoke(7)
-    leases.grant(8, 60)
-    leases.checkpoint(LeaseCheckpoint(5, 0))
+    leases.grant(8, 60, 5)
+    leases.checkpoint(LeaseCheckpoint(5, 0), 5)
     copy = Leases()
     for data in (first, *blocks):
         copy.load(data)

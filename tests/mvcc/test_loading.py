@@ -94,9 +94,9 @@ def test_leases_are_left_out_of_a_dump_until_there_is_one() -> None:
     machine = load(block for block in blocks() if block.part != "leases")
     with closing(machine.cut()) as cut:
         assert "leases" not in {block.part for block in cut.blocks()}
-    machine.leases.grant(7, 60)
+    machine.leases.grant(7, 60, 9)
     with closing(machine.cut()) as cut:
-        assert [block.data for block in cut.blocks() if block.part == "leases"] == [pack_block((7, 60, 0))]
+        assert [block.data for block in cut.blocks() if block.part == "leases"] == [pack_block((7, 60, 0, 9))]
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,13 @@ def test_leases_are_left_out_of_a_dump_until_there_is_one() -> None:
         {"sessions": pack_block(1, 2, 3, zlib.compress(bytes(WINDOW + 1)))},
         {"sessions": pack_block(1, 2, 3, zlib.compress(bytes(WINDOW - 1) + b"\x02"))},
         {"leases": pack_block(7)},
-        {"leases": pack_block((0, 60, 0))},
-        {"leases": pack_block((7, 60, 60))},
-        {"leases": pack_block((7, 60, -1))},
-        {"leases": pack_block((7, 60))},
-        {"leases": pack_block((7, 60, 0), (7, 60, 0))},
-        {"leases": pack_block((7, "60", 0))},
+        {"leases": pack_block((0, 60, 0, 9))},
+        {"leases": pack_block((7, 60, 60, 9))},
+        {"leases": pack_block((7, 60, -1, 9))},
+        {"leases": pack_block((7, 60, 0))},
+        {"leases": pack_block((7, 60, 0, 0))},
+        {"leases": pack_block((7, 60, 0, 9), (7, 60, 0, 9))},
+        {"leases": pack_block((7, "60", 0, 9))},
         {"index": pack_block(0)},
         {"index": pack_block("9")},
         {"index": pack_block(9, 9)},

@@ -211,7 +211,16 @@ def leases_left_out(patch: Patch) -> None:
 
 def checkpoints_left_out(patch: Patch) -> None:
     """The snapshot does not tell how long leases have left."""
-    patch.setattr(Leases, "dump", lambda self: LeasesDump(self._granted.copy(), {}))
+    patch.setattr(Leases, "dump", lambda self: LeasesDump(self._granted.copy(), self._granted_at.copy(), {}))
+
+
+def grants_of_now(patch: Patch) -> None:
+    """The snapshot does not tell a lease from an earlier one of the same id."""
+
+    def dump(self: Leases) -> LeasesDump:
+        return LeasesDump(self._granted.copy(), dict.fromkeys(self._granted, 1), self._remaining.copy())
+
+    patch.setattr(Leases, "dump", dump)
 
 
 def keys_not_attached(patch: Patch) -> None:
@@ -250,6 +259,7 @@ MUTANTS: list[Callable[[Patch], None]] = [
     sizes_not_counted,
     leases_left_out,
     checkpoints_left_out,
+    grants_of_now,
     keys_not_attached,
     keys_attached_by_a_block_on_its_own,
 ]

@@ -137,7 +137,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             self.store.delete_attached(lease)
             self.model.revoke(lease)
         else:
-            self.leases.grant(lease, 60)
+            self.leases.grant(lease, 60, 1)
             self.model.leases.add(lease)
 
     @rule(request=RANGES)

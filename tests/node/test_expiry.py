@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from raftkv.node import expiry as expiry_module
 from raftkv.node.config import Config
 from raftkv.node.expiry import AGAIN_SECONDS, MOST_EXPIRED, Expiry
 from raftkv.node.steps import Steps
+from raftkv.schema.kv import PutRequest
 from raftkv.schema.lease import LeaseCheckpoint, LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 from raftkv.trace import discard
@@ -85,11 +87,11 @@ class Leader:
         self.apply(LeaseGrantRequest(seconds, lease))
 
     async def look(self, seconds: float = 0.0) -> list[Any]:
-        """Let time pass and look once; return what was proposed."""
+        """Let time pass and look once; return what was proposed, as if the leader had seen nothing."""
         self.clock.now += seconds
         if self.term:
             await self.expiry._look(self.term)
-        return list(self.log)
+        return [replace(command, seen=0) for command in self.log]
 
     def lead(self, term: int, *, applied: bool = True) -> None:
         """Lead in a term, or follow in 0; ``applied``: an entry of that term is applied already."""
@@ -117,7 +119,7 @@ async def test_a_lease_is_revoked_after_its_seconds_and_not_before(leader: Leade
     leader.grant(7, 5)
     leader.grant(8, 9)
     assert await leader.look(4.99) == []
-    assert await leader.look(0.51) == [ExpireLease(3, 7)]
+    assert await leader.look(0.51) == [ExpireLease(3, 7, 0)]
     leader.apply()
     assert leader.machine.leases.ids() == [8]
     assert await leader.look(3.0) == []
@@ -130,7 +132,7 @@ async def test_a_keepalive_lets_a_lease_begin_anew(leader: Leader) -> None:
         assert await leader.expiry.time_to_live(7) == (0, 5)
         assert await leader.expiry.keep_alive(7) == 5
         assert await leader.expiry.time_to_live(7) == (4, 5)
-    assert await leader.look(5.5) == [ExpireLease(3, 7)]
+    assert await leader.look(5.5) == [ExpireLease(3, 7, 0)]
 
 
 async def test_of_no_lease_there_is_nothing_to_tell(leader: Leader) -> None:
@@ -223,7 +225,7 @@ async def test_a_new_leader_gives_all_seconds_and_an_election_time_out(leader: L
     assert await leader.expiry.time_to_live(7) == (5, 5)  # also before it has looked at all
     await leader.look()
     assert await leader.look(5.5) == []
-    assert await leader.look(1.0) == [ExpireLease(5, 7)]
+    assert await leader.look(1.0) == [ExpireLease(5, 7, 0)]
 
 
 async def test_a_new_leader_takes_over_in_slices(leader: Leader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +264,7 @@ async def test_a_revocation_that_was_not_possible_is_tried_at_the_next_look(lead
     leader.fails = TooManyRequests("full")
     assert await leader.look(6.0) == []
     leader.fails = None
-    assert await leader.look(0.5) == [ExpireLease(3, 7)]
+    assert await leader.look(0.5) == [ExpireLease(3, 7, 0)]
 
 
 async def test_a_revocation_without_effect_is_proposed_again(leader: Leader) -> None:
@@ -274,12 +276,33 @@ async def test_a_revocation_without_effect_is_proposed_again(leader: Leader) -> 
     assert await leader.look(AGAIN_SECONDS + 1) == []
 
 
+@pytest.mark.parametrize("in_log", [False, True])
+async def test_a_lease_that_was_granted_anew_is_not_ended_by_what_ended_the_first(
+    leader: Leader, in_log: bool
+) -> None:
+    """Whether the revocation was proposed twice, or after entries that were not applied yet."""
+    leader.grant(7, 5)
+    await leader.look(6.0)
+    anew = [LeaseGrantRequest(60, 7), PutRequest(b"a", b"", 7)]
+    if in_log:
+        leader.log[:0] = [LeaseRevokeRequest(7), *anew]
+    else:
+        leader.log += anew
+        leader.clock.now += AGAIN_SECONDS
+        await leader.expiry._look(3)
+        assert len(leader.log) == 4
+    leader.apply()
+    assert leader.machine.leases.ids() == [7]
+    assert leader.machine.store.live_keys == 1
+    assert await leader.expiry.time_to_live(7) == (59, 60)
+
+
 async def test_under_corrupt_nothing_is_revoked(leader: Leader) -> None:
     leader.grant(7, 5)
     leader.apply(AlarmRequest(AlarmAction.ACTIVATE, 1, AlarmType.CORRUPT))
     assert await leader.look(60.0) == []
     leader.apply(AlarmRequest(AlarmAction.DEACTIVATE, 1, AlarmType.CORRUPT))
-    assert await leader.look(0.5) == [ExpireLease(3, 7)]
+    assert await leader.look(0.5) == [ExpireLease(3, 7, 0)]
 
 
 async def test_leases_are_listed_by_the_time_at_which_they_are_over(
@@ -307,13 +330,13 @@ async def test_every_five_minutes_it_is_kept_how_long_a_lease_has_left(keeper: L
     keeper.grant(7, 700)
     keeper.grant(8, 300)
     assert await keeper.look(299.0) == []
-    assert await keeper.look(2.0) == [ExpireLease(3, 8), CheckpointLeases(3, [LeaseCheckpoint(7, 399)])]
+    assert await keeper.look(2.0) == [ExpireLease(3, 8, 0), CheckpointLeases(3, [LeaseCheckpoint(7, 399)], 0)]
     keeper.apply()
     assert keeper.machine.leases.remaining(7) == 399
-    assert await keeper.look(301.0) == [CheckpointLeases(3, [LeaseCheckpoint(7, 98)])]
+    assert await keeper.look(301.0) == [CheckpointLeases(3, [LeaseCheckpoint(7, 98)], 0)]
     keeper.apply()
     assert await keeper.look(97.0) == []
-    assert await keeper.look(1.5) == [ExpireLease(3, 7)]
+    assert await keeper.look(1.5) == [ExpireLease(3, 7, 0)]
 
 
 async def test_without_the_option_nothing_is_kept(leader: Leader) -> None:
@@ -340,7 +363,7 @@ async def test_a_new_leader_ends_nothing_before_all_of_earlier_terms_is_applied(
     keeper.lead(5, applied=False)
     assert await keeper.look(100.0) == []
     keeper.term = 4
-    keeper.apply(CheckpointLeases(4, [LeaseCheckpoint(7, 0)]))
+    keeper.apply(CheckpointLeases(4, [LeaseCheckpoint(7, 0)], keeper.machine.applied_index))
     assert await keeper.look() == []
     keeper.term = 5
     keeper.expiry.applied(5)
@@ -360,7 +383,15 @@ async def test_a_keepalive_clears_the_checkpoint_before_it_is_answered(keeper: L
     index = keeper.machine.applied_index
     assert await keeper.expiry.keep_alive(7) == 700
     assert keeper.machine.applied_index == index
-    assert await keeper.look(301.0) == [CheckpointLeases(3, [LeaseCheckpoint(7, 399)])]
+    assert await keeper.look(301.0) == [CheckpointLeases(3, [LeaseCheckpoint(7, 399)], 0)]
+
+
+async def test_a_lease_that_was_granted_anew_does_not_inherit_a_checkpoint(keeper: Leader) -> None:
+    keeper.grant(7, 700)
+    await keeper.look(301.0)
+    keeper.log[:0] = [LeaseRevokeRequest(7), LeaseGrantRequest(700, 7)]
+    keeper.apply()
+    assert keeper.machine.leases.remaining(7) == 700
 
 
 async def test_a_keepalive_whose_clearing_is_void_is_not_answered(keeper: Leader) -> None:

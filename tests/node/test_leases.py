@@ -174,7 +174,7 @@ async def test_an_expiry_that_is_forwarded_from_an_earlier_term_is_void() -> Non
         await grant(cluster.node(await cluster.leader()), 7, 60, b"a")
         leader = await new_leader(cluster)
         term = leader.status().term
-        stale = encode_command(RequestId(9, 1, 1), ExpireLease(term - 1, 7))
+        stale = encode_command(RequestId(9, 1, 1), ExpireLease(term - 1, 7, 0))
         leader.receive(ForwardProposals(term, leader.member_id % 3 + 1, leader.member_id, (stale,)))
         await leader.propose(PutRequest(b"b"))
         await cluster.converged()
