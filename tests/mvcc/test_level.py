@@ -101,8 +101,8 @@ def test_the_level_outlives_a_snapshot() -> None:
         (PublishMember(1, "n", []), FIRST),
         (LeaseGrantRequest(60, 7), 2),
         (LeaseRevokeRequest(7), 2),
-        (ExpireLease(TERM, 7), 2),
-        (CheckpointLeases(TERM, []), 2),
+        (ExpireLease(TERM, 7, 5), 2),
+        (CheckpointLeases(TERM, [], 5), 2),
         (RaiseLevel(TERM, 2), 2),
     ],
 )
