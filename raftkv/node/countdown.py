@@ -10,6 +10,8 @@ from math import ceil, floor
 BUCKET_SECONDS = 0.125
 """A power of two, so that dividing by it is exact."""
 
+_FREED_AT_ONCE = 5000
+
 
 class Countdown:
     """When each lease is due. Times are seconds on one clock that never goes back."""
@@ -40,13 +42,24 @@ class Countdown:
 
     def drop(self, lease: int) -> None:
         """Count a lease down no more; one that is not counted down is let be."""
-        if self._deadlines.pop(lease, None) is None:
-            return
+        if self._deadlines.pop(lease, None) is not None:
+            self._leave_bucket(lease)
+
+    def _leave_bucket(self, lease: int) -> None:
         place = self._places.pop(lease)
         bucket = self._buckets[place]
         del bucket[lease]
         if not bucket:
             del self._buckets[place]
+
+    def discard_step(self) -> bool:
+        """Forget some more of what is not used any more; return True while anything is left."""
+        for _ in range(_FREED_AT_ONCE):
+            if not self._deadlines:
+                break
+            lease, _ = self._deadlines.popitem()
+            self._leave_bucket(lease)
+        return bool(self._deadlines)
 
     def due(self, now: float, most: int) -> list[int]:
         """Take out at most ``most`` leases that are due, the longest due first by bucket."""

@@ -82,6 +82,7 @@ class Expiry:
         self._keeps_checkpoints = config.experimental_enable_lease_checkpoint
         self._revocations: dict[int, list[Future[None]]] = {}
         self._applied_term = NO_TERM
+        self._retired: list[Countdown] = []
         self._begin(NO_TERM)
 
     def _begin(self, term: int) -> None:
@@ -110,6 +111,7 @@ class Expiry:
     def follow(self) -> None:
         """Stop counting: another node leads, or none."""
         self._fail_waiting(NotLeader(0))
+        self._retired += [old for old in (self._countdown, self._checkpoints) if len(old)]
         self._begin(NO_TERM)
 
     def stop(self) -> None:
@@ -230,6 +232,16 @@ class Expiry:
                 await future
         except TimeoutError:
             raise RequestTimedOut("a lease that is over was not revoked in time") from None
+        finally:
+            self._forget(lease, future)
+
+    def _forget(self, lease: int, future: "Future[None]") -> None:
+        """Forget who waits no more: a lease may be over for ever, under CORRUPT."""
+        waiting = self._revocations.get(lease, [])
+        if future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._revocations[lease]
 
     async def _clear_checkpoint(self, lease: int, term: int) -> None:
         """Let the next leader give a lease all of its seconds: it is about to be promised them."""
@@ -248,6 +260,15 @@ class Expiry:
             await sleep(LOOK_SECONDS)
             if self._term != NO_TERM:
                 await self._look(self._term)
+            await self._free_retired()
+
+    async def _free_retired(self) -> None:
+        """Free the countdowns of earlier terms bit by bit: a million leases take 0.1 s at once."""
+        while self._retired:
+            with self._steps.timed("leases"):
+                if not self._retired[0].discard_step():
+                    del self._retired[0]
+            await sleep(0)
 
     async def _look(self, term: int) -> None:
         if self._applied_term != term:

@@ -10,6 +10,7 @@ import pytest
 from raftkv.errors import NodeStopped, NotLeader, RaftKvError, RequestTimedOut, TooManyRequests
 from raftkv.mvcc.commands import CheckpointLeases, ExpireLease, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
+from raftkv.node import countdown as countdown_module
 from raftkv.node import expiry as expiry_module
 from raftkv.node.config import Config
 from raftkv.node.expiry import AGAIN_SECONDS, MOST_EXPIRED, Expiry
@@ -175,6 +176,25 @@ async def test_a_keepalive_that_waited_too_long_knows_nothing(leader: Leader) ->
     leader.clock.now += 5.0
     with pytest.raises(RequestTimedOut):
         await leader.expiry.keep_alive(7)
+    assert leader.expiry._revocations == {}
+
+
+async def test_the_countdown_of_an_earlier_term_is_freed_in_steps(
+    leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once it would hold the loop for a tenth of a second with a million leases."""
+    monkeypatch.setattr(countdown_module, "_FREED_AT_ONCE", 3)
+    for lease in range(1, 8):
+        leader.grant(lease, 5)
+    old = leader.expiry._countdown
+    leader.lead(0)
+    leader.lead(5)
+    assert len(old) == 7
+    freeing = asyncio.create_task(leader.expiry._free_retired())
+    await asyncio.sleep(0)
+    assert len(old) == 4
+    await freeing
+    assert len(old) == 0 and leader.expiry._retired == []
 
 
 @pytest.mark.parametrize("term", [0, 4])
