@@ -31,11 +31,12 @@ class Lease:
     last renewal that worked was sent. So it is set before the server ends the lease, never after.
     """
 
-    def __init__(self, http: Http, granted: LeaseGrantResponse, asked_at: float) -> None:
+    def __init__(self, http: Http, granted: LeaseGrantResponse, asked_at: float, *, picked: bool) -> None:
         self.id = granted.ID
         self.ttl = granted.TTL
         self.lost = asyncio.Event()
         self._http = http
+        self._picked = picked  # the id was, by the server: no other lease gets it
         self._deadline = asked_at + granted.TTL
         self._keeper: asyncio.Task[None] | None = None
 
@@ -45,7 +46,10 @@ class Lease:
         self._keeper = asyncio.get_running_loop().create_task(self._keep(), name=f"lease {self.id:x}")
 
     async def revoke(self) -> None:
-        """End the lease; its keys are deleted. One that is gone already is no error."""
+        """End the lease; its keys are deleted. One that is gone already is no error.
+
+        With an id of one's own it is a write like others, and may raise OutcomeUnknown.
+        """
         await self.stop()
         await self._revoke(self._http.timeout)
 
@@ -74,9 +78,9 @@ class Lease:
     async def _revoke(self, seconds: float) -> None:
         request = LeaseRevokeRequest(ID=self.id)
         try:
-            # again is as good as once: no other lease gets this id
+            # again is as good as once, unless someone else may have a lease of this id by then
             await self._http.call(
-                "/v3/lease/revoke", request, LeaseRevokeResponse, repeatable=True, timeout=seconds
+                "/v3/lease/revoke", request, LeaseRevokeResponse, repeatable=self._picked, timeout=seconds
             )
         except LeaseNotFound:
             return
@@ -130,7 +134,7 @@ class Leases:
         granted = await self._http.call(
             "/v3/lease/grant", request, LeaseGrantResponse, repeatable=lease_id == 0
         )
-        lease = Lease(self._http, granted, asked_at)
+        lease = Lease(self._http, granted, asked_at, picked=lease_id == 0)
         self._kept = [kept for kept in self._kept if not kept.lost.is_set()]
         self._kept.append(lease)
         lease.keep_alive()

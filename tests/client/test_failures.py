@@ -289,6 +289,28 @@ async def test_a_lease_is_renewed_at_another_member(start: Start) -> None:
         assert not lease.lost.is_set()
 
 
+@pytest.mark.parametrize("lease_id", [0, 1])
+async def test_a_lease_that_may_be_someone_else_s_by_now_is_not_ended_again(
+    start: Start, lease_id: int
+) -> None:
+    """With an id of one's own: it may be gone, and granted anew to another client."""
+    first, second = Leases(), Leases()
+    first.ttl = 60
+
+    async def hangs_up_in_the_end(asked: Asked, reply: Reply) -> None:
+        await (hangs_up if asked.path == "/v3/lease/revoke" else first)(asked, reply)
+
+    one, other = await start(hangs_up_in_the_end), await start(second)
+    async with Client([one.url, other.url]) as client:
+        lease = await client.lease(60, lease_id=lease_id)
+        if lease_id:
+            with pytest.raises(OutcomeUnknown):
+                await lease.revoke()
+        else:
+            await lease.revoke()
+    assert second.ended == ([] if lease_id else [1])
+
+
 async def test_a_lease_of_which_nothing_is_known_is_asked_for_again(start: Start) -> None:
     first, second = await start(hangs_up), await start(Leases())
     async with Client([first.url, second.url]) as client, client.lease(5) as lease:
