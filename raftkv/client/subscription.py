@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from raftkv.client.http import Http, Silent, Stream
-from raftkv.client.rules import Call
+from raftkv.client.rules import LONGEST_WAIT, Call
 from raftkv.errors import RaftKvError
 
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -59,6 +59,7 @@ class Subscription(Generic[M, T]):
         self._items: deque[T] = deque()
         self._call: Call | None = None
         self._has_begun = False
+        self._opened_at = 0.0
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -101,7 +102,7 @@ class Subscription(Generic[M, T]):
 
     async def _advance(self) -> None:
         """Take one reply, or one step on the way to a stream that gives one. Raises what lasts."""
-        call = await self._first_call()
+        call, clock = await self._first_call(), asyncio.get_running_loop().time
         try:
             self._items.extend(await self._receive(call))
         except RaftKvError as error:
@@ -110,12 +111,15 @@ class Subscription(Generic[M, T]):
                 await asyncio.sleep(self._wait(call, error))
         else:
             if self._source.started:
+                # streams that begin and end at once are failures too: they must not follow without a pause
+                if not self._has_begun or clock() - self._opened_at >= LONGEST_WAIT:
+                    call.begin_anew(math.inf)
                 self._has_begun = True
-                call.begin_anew(math.inf)
 
     async def _receive(self, call: Call) -> list[T]:
         if self._stream is None:
             request = self._source.request()
+            self._opened_at = asyncio.get_running_loop().time()
             self._stream = await self._http.stream(
                 call.endpoint, self._path, request, self._reply, self._patience()
             )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from raftkv.client import Client, NoAnswer, Refused, Unreachable, Watch, rules, subscription
+from raftkv.errors import RaftKvError
 from tests.client.fake import HEADER, Asked, Member, Reply, hangs_up, is_silent, succeeds
 
 HISTORY = [(2, "a"), (3, "a"), (3, "b"), (3, "c"), (4, "b"), (6, "a"), (6, "c"), (7, "a")]
@@ -164,6 +165,34 @@ async def test_a_refused_watch_ends_before_it_began(client: Client, store: Store
     store.ends = [b"HTTP/1.1 403 x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)]
     with pytest.raises(Refused, match="permission denied"):
         await anext(client.watch("a"))
+
+
+async def test_members_that_end_every_stream_at_once_are_not_asked_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    after = rules.Call.after
+
+    def noted(call: rules.Call, failure: RaftKvError, now: float) -> float:
+        waits.append(after(call, failure, now))
+        return waits[-1]
+
+    async def begins_and_ends(asked: Asked, reply: Reply) -> None:
+        await reply.begin_stream()
+        await reply.result({"header": HEADER, "created": True})
+        await reply.end_stream()
+
+    monkeypatch.setattr(rules.Call, "after", noted)
+    monkeypatch.setattr(rules, "FIRST_WAIT", 0.0001)
+    async with AsyncExitStack() as stack:
+        members = [await stack.enter_async_context(Member(begins_and_ends).serving()) for _ in range(2)]
+        client = await stack.enter_async_context(Client([member.url for member in members]))
+        taking = asyncio.create_task(anext(client.watch("a")))
+        while len(waits) < 8:
+            await asyncio.sleep(0.001)
+        taking.cancel()
+        await asyncio.wait({taking})
+    assert waits[:8] == [0, 0.0001, 0, 0.0002, 0, 0.0004, 0, 0.0008]
 
 
 async def test_a_stream_that_is_silent_is_opened_anew(
