@@ -4,6 +4,7 @@ Grants and revocations go through the log. How long a lease has left only the le
 members ask it.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from raftkv.mvcc import validate
@@ -25,6 +26,9 @@ from raftkv.schema.lease import (
 )
 from raftkv.service.header import complete
 from raftkv.service.learner import check_learner
+
+LISTED_AT_ONCE = 2000
+"""Leases put into a list between two turns of the event loop: about a millisecond."""
 
 
 class LeaseService:
@@ -82,7 +86,11 @@ class LeaseService:
     async def leases(self, request: LeaseLeasesRequest) -> LeaseLeasesResponse:
         """List the leases that this member knows; the leader lists first what is over first."""
         leases = await self._node.leases_in_order()
-        return LeaseLeasesResponse(self._header(), [LeaseStatus(lease) for lease in leases])
+        listed: list[LeaseStatus] = []
+        for start in range(0, len(leases), LISTED_AT_ONCE):
+            listed += [LeaseStatus(lease) for lease in leases[start : start + LISTED_AT_ONCE]]
+            await asyncio.sleep(0)
+        return LeaseLeasesResponse(self._header(), listed)
 
     def _header(self) -> ResponseHeader:
         header = ResponseHeader(revision=self._node.machine.store.revision)

@@ -23,6 +23,7 @@ from raftkv.schema.lease import (
 )
 from raftkv.schema.maintenance import AlarmAction, AlarmRequest, AlarmType
 from raftkv.service import LeaseService
+from raftkv.service import lease as lease_module
 from tests.service.fake_node import CLUSTER, MEMBER, FakeNode
 
 
@@ -163,3 +164,17 @@ async def test_a_learner_keeps_nothing_alive(lease: LeaseService, node: FakeNode
     node.learners = (MEMBER,)
     with pytest.raises(errors.NotSupportedForLearner):
         await kept(lease, 7)
+
+
+async def test_many_leases_are_listed_in_slices(
+    lease: LeaseService, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "LISTED_AT_ONCE", 2)
+    for number in range(1, 8):
+        await lease.grant(LeaseGrantRequest(60, number))
+    node.expiry.lead(0)  # then they are not sorted, which takes turns of its own
+    asked = asyncio.create_task(lease.leases(LeaseLeasesRequest()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not asked.done()
+    assert [status.ID for status in (await asked).leases] == list(range(1, 8))
