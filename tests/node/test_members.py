@@ -32,6 +32,12 @@ async def ready_leader(cluster: LoopbackCluster) -> Node:
     return leader
 
 
+async def published(node: Node) -> None:
+    """Return once a member has told its name: until then it has a proposal of its own under way."""
+    while not node._is_published():
+        await asyncio.sleep(0.01)
+
+
 async def add_learner(cluster: LoopbackCluster, member: int) -> None:
     """Start a member with nothing and let it join."""
     await cluster.start(member)
@@ -198,6 +204,7 @@ async def test_urls_of_a_change_that_is_rolled_back_are_forgotten(tmp_path: Path
 async def test_only_one_change_at_a_time_is_taken(tmp_path: Path) -> None:
     async with LoopbackCluster(tmp_path) as cluster:
         leader = await ready_leader(cluster)
+        await published(leader)
         changing = asyncio.create_task(
             leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
         )
@@ -214,6 +221,7 @@ async def test_a_follower_has_the_leader_change_the_members(tmp_path: Path) -> N
     async with LoopbackCluster(tmp_path) as cluster:
         leader = await ready_leader(cluster)
         follower = cluster.node(leader.member_id % 3 + 1)
+        await published(follower)
         members = await follower.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
         assert [member.id for member in members] == [1, 2, 3, 4]
         assert members == follower.machine.membership.members()
