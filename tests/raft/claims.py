@@ -114,7 +114,7 @@ CRASH = (
     "test_a_power_loss_at_any_io_call_loses_nothing_acknowledged_and_invents_nothing"
 )
 REPLAYED = "tests/mvcc/test_cut.py: test_random_runs_load_as_a_replay_makes_them"
-WATCH, LEASE = ("not built yet: " + what for what in ("watches", "leases"))
+TRUE_EVENTS = "tests/mvcc/test_watch_model.py: test_every_watcher_is_told_the_true_changes_in_order"
 
 ELSEWHERE = [
     ("E4", "term and vote reach the disk in two steps", CRASH),
@@ -208,16 +208,53 @@ ELSEWHERE = [
         "tests/mvcc/test_compaction.py: "
         "test_the_newest_version_at_or_below_the_revision_is_kept_and_all_above",
     ),
-    ("T1", "events fall between history and the present", WATCH),
-    ("T2", "events come twice after a new connection", WATCH),
-    ("T4", "a progress note overtakes events", WATCH),
-    ("T5", "a watch of the future sees the past", WATCH),
-    ("T7", "a watch of what was compacted stays silent", WATCH),
-    ("T8", "a watch shows what is not committed", WATCH),
-    ("Z1", "a new leader ends leases too early", LEASE),
-    ("Z2", "a deposed leader ends a lease", LEASE),
-    ("Z4", "a member ends leases by its own clock", LEASE),
-    ("Z5", "a lock goes to who has lost its lease", LEASE),
+    ("T1", "events fall between history and the present", TRUE_EVENTS),
+    (
+        "T2",
+        "events come twice after a new connection",
+        "tests/client/test_cut_streams.py: test_a_stream_that_is_cut_at_any_byte_goes_on_elsewhere",
+    ),
+    (
+        "T4",
+        "a progress note overtakes events",
+        "tests/service/test_watch.py: test_progress_comes_after_all_that_it_speaks_of",
+    ),
+    (
+        "T5",
+        "a watch of the future sees the past",
+        "tests/mvcc/test_watch.py: test_a_future_start_is_waited_for",
+    ),
+    (
+        "T7",
+        "a watch of what was compacted stays silent",
+        "tests/service/test_watch.py: "
+        "test_a_compacted_start_is_told_after_the_watch_was_made_and_keeps_its_id",
+    ),
+    (
+        "T8",
+        "a watch shows what is not committed",
+        "tests/node/test_watch.py: test_a_thousand_watchers_are_told_the_true_events_when_a_leader_is_killed",
+    ),
+    (
+        "Z1",
+        "a new leader ends leases too early",
+        "tests/node/test_leases.py: test_a_new_leader_gives_all_seconds_again",
+    ),
+    (
+        "Z2",
+        "a deposed leader ends a lease",
+        "tests/node/test_leases.py: test_a_deposed_leader_neither_keeps_alive_nor_revokes",
+    ),
+    (
+        "Z4",
+        "a member ends leases by its own clock",
+        "tests/node/test_leases.py: test_a_lease_ends_with_its_keys_in_one_revision_on_every_member",
+    ),
+    (
+        "Z5",
+        "a lock goes to who has lost its lease",
+        "tests/service/test_recipes.py: test_a_lease_that_ends_while_it_waits_has_no_lock",
+    ),
     (
         "N2",
         "one slow peer holds up all",
