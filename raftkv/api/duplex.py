@@ -139,13 +139,19 @@ class DuplexCalls:
             await socket.prepare(request)
         except web.HTTPException:
             return replies.text_error(400, "Bad Request", **{"Sec-WebSocket-Version": "13"})
+        transport = request.transport
         try:
-            if (last := await self._talk(socket, route, limit, call)) is not None:
-                await socket.send_frame(last, WSMsgType.TEXT)
-            await socket.close()
-        except (streams.ClientGone, ConnectionError):
+            last = await self._talk(socket, route, limit, call)
+            async with asyncio.timeout(streams.WRITE_SECONDS):
+                if last is not None:
+                    await socket.send_frame(last, WSMsgType.TEXT)
+                await socket.close()
+        except (streams.ClientGone, ConnectionError, TimeoutError):
             call.fail(CANCELED)
             streams.drop(request)
+        except asyncio.CancelledError:
+            streams.drop_later(transport)
+            raise
         return socket
 
     async def _talk(

@@ -55,6 +55,20 @@ def drop(request: web.BaseRequest) -> None:
         request.transport.abort()
 
 
+def drop_later(transport: asyncio.Transport | None) -> None:
+    """Give a client WRITE_SECONDS to take what it was sent before its connection was closed, then drop it.
+
+    When a call ends while a write waits for its client, aiohttp takes the next write for cancelled, and
+    closes the connection once all is sent, which may be never.
+    """
+
+    def drop_what_is_left() -> None:
+        if transport is not None and transport.is_closing():
+            transport.abort()
+
+    asyncio.get_running_loop().call_later(WRITE_SECONDS, drop_what_is_left)
+
+
 def one_line(response: Any) -> Iterable[bytes]:
     """Return a response as etcd's gateway streams it."""
     return (b'{"result":%s}\n' % json_codec.encode(response),)
@@ -119,6 +133,7 @@ async def answer_stream(
         if status is not None and not reply.prepared:
             return refused(call.fail(status))
         if status is not None:
+            drop_later(request.transport)
             await write_chunk(reply, error_body(call.fail(status)))
     except (ClientGone, ConnectionError):
         call.fail(CANCELED)

@@ -541,6 +541,27 @@ async def test_a_websocket_client_that_goes_frees_its_watches(
     await until(lambda: node.watches._live == 0 and not len(node.streams))
 
 
+@pytest.mark.parametrize("upgraded", [True, False])
+async def test_a_stream_that_is_over_does_not_wait_for_ever_for_who_does_not_read(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, upgraded: bool
+) -> None:
+    monkeypatch.setattr("raftkv.api.streams.WRITE_SECONDS", 0.05)
+    clients = api.build(node, lambda: 1e9)  # type: ignore[arg-type]
+    await clients.start(["http://127.0.0.1:0"])
+    client = await (Socket if upgraded else Stream).open(clients.addresses[0][1], *[WATCH] * upgraded)
+    client.send(NOW)
+    await until(lambda: node.watches._live == 1)
+    client._writer.transport.pause_reading()  # type: ignore[attr-defined]
+    for _ in range(300):
+        await write(node, b"k", bytes(100_000))
+        await asyncio.sleep(0)
+    await until(lambda: node.watches._live == 0)
+    node.streams.stop()
+    await until(lambda: clients.connections == 0)
+    client.abort()
+    await clients.stop()
+
+
 async def test_a_handshake_that_is_none_is_refused(port: int) -> None:
     head = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     assert (await call(port, WATCH, method="GET", headers=head)).status == "HTTP/1.1 400 Bad Request"
