@@ -46,6 +46,11 @@ class DuplexRoute(NamedTuple):
     counts: CallCounts = CallCounts()
 
 
+def is_upgrade(request: web.BaseRequest) -> bool:
+    """Whether a client asks for a WebSocket."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
 class Undecodable(Exception):
     """The first request of a stream is nonsense; the text says why."""
 
@@ -65,7 +70,7 @@ class DuplexCalls:
 
     async def answer(self, request: web.BaseRequest, route: DuplexRoute) -> web.StreamResponse:
         """Answer one call. Raises RaftKvError, TimeoutError and BodyTooSlow if it failed before it began."""
-        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+        upgrade = is_upgrade(request)
         if request.method != ("GET" if upgrade else "POST"):
             return replies.not_allowed()
         if upgrade and is_foreign(request):

@@ -4,7 +4,8 @@ Behaviour follows grpc-gateway v1.16 as etcd 3.5.1 runs it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from raftkv.api import replies, streams
 from raftkv.api.body import BodyBudget, BodyTooSlow, read_body
 from raftkv.api.call_options import check_begins, requires_leader, timeout_of
 from raftkv.api.calls import Call, CallCounts, Calls
-from raftkv.api.duplex import DuplexCalls, DuplexRoute
+from raftkv.api.duplex import DuplexCalls, DuplexRoute, is_upgrade
 from raftkv.api.recipes import recipe, recipe_stream
 from raftkv.api.status import DEADLINE_EXCEEDED, status_of
 from raftkv.api.watch_text import WatchText
@@ -170,6 +171,8 @@ class JsonGateway:
         self, request: web.BaseRequest, route: Route | StreamRoute | DuplexRoute
     ) -> web.StreamResponse:
         """Answer one call."""
+        if isinstance(route, StreamRoute) and is_upgrade(request):
+            route = DuplexRoute(route.request, self._answer_first(route), counts=route.counts)
         if request.method != "POST" and not isinstance(route, DuplexRoute):
             return replies.not_allowed()
         try:
@@ -190,6 +193,19 @@ class JsonGateway:
             if isinstance(route, StreamRoute):
                 return await self._stream(request, route, message, timeout, call)
             return await self._unary(request, route, message, timeout, call)
+
+    def _answer_first(self, route: StreamRoute) -> Callable[[AsyncIterator[Any]], AsyncGenerator[Any, None]]:
+        """Return a call of one request as one of a stream of them, of which the first is answered."""
+
+        async def answer(messages: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+            async for message in messages:
+                check_learner(self._node, message)
+                async with aclosing(route.call(message)) as responses:
+                    async for response in responses:
+                        yield response
+                return
+
+        return answer
 
     async def _unary(
         self, request: web.BaseRequest, route: Route, message: Any, seconds: float | None, call: Call

@@ -9,6 +9,7 @@ import pytest
 from raftkv.errors import RequestTimedOut
 from raftkv.schema.lease import LeaseGrantRequest
 from tests.api.http import call, encode
+from tests.api.socket import TEXT, Socket
 from tests.service.fake_node import FakeNode
 
 
@@ -86,3 +87,37 @@ async def test_the_leader_is_observed_line_by_line(port: int, node: FakeNode) ->
     writer.close()
     assert line["result"]["kv"]["key"] == b64("E/1")
     assert line["result"]["kv"]["value"] == b64("one")
+
+
+async def test_the_leader_is_observed_over_a_websocket(port: int, node: FakeNode) -> None:
+    await node.propose(LeaseGrantRequest(60, 1))
+    socket = await Socket.open(port, "/v3/election/observe")
+    assert "101 Switching Protocols" in socket.head
+    socket.send(json.dumps({"name": b64("E")}).encode(), TEXT)
+    await post(port, "/v3/election/campaign", {"name": b64("E"), "lease": "1", "value": b64("one")})
+    assert json.loads(await socket.text())["result"]["kv"]["value"] == b64("one")
+    await post(port, "/v3/election/campaign", {"name": b64("E"), "lease": "1", "value": b64("two")})
+    assert json.loads(await socket.text())["result"]["kv"]["value"] == b64("two")
+    socket.abort()
+    async with asyncio.timeout(20):
+        while len(node.streams):
+            await asyncio.sleep(0.001)
+    assert node.watches._live == 0
+
+
+async def test_leases_are_kept_alive_over_a_websocket(port: int, node: FakeNode) -> None:
+    await node.propose(LeaseGrantRequest(60, 1))
+    socket = await Socket.open(port, "/v3/lease/keepalive")
+    for lease, seconds in ((1, "60"), (2, None), (1, "60")):
+        socket.send(json.dumps({"ID": lease}).encode(), TEXT)
+        answer = json.loads(await socket.text())["result"]
+        assert (answer["ID"], answer.get("TTL")) == (str(lease), seconds)
+    socket.abort()
+
+
+async def test_a_failing_stream_of_leaders_says_so_over_a_websocket(port: int, node: FakeNode) -> None:
+    node.fail_barrier = RequestTimedOut()
+    socket = await Socket.open(port, "/v3/election/observe")
+    socket.send(json.dumps({"name": b64("E")}).encode(), TEXT)
+    assert json.loads(await socket.text())["error"]["message"] == "etcdserver: request timed out"
+    socket.abort()
