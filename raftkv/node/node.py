@@ -26,13 +26,11 @@ from raftkv.errors import (
     NotLeader,
     PeerProtocolError,
     PeerUnavailable,
-    ProposalDropped,
     RequestError,
     RequestTimedOut,
     TooManyRequests,
 )
-from raftkv.mvcc.commands import PublishMember, encode_command, is_command
-from raftkv.mvcc.loading import MachineLoader
+from raftkv.mvcc.commands import encode_command, is_command
 from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, decode_context, encode_change
 from raftkv.mvcc.watch import Watches
 from raftkv.node.addresses import AddressBook
@@ -41,13 +39,16 @@ from raftkv.node.barrier import ReadBarrier
 from raftkv.node.changes import Changes
 from raftkv.node.cluster_level import ClusterLevel
 from raftkv.node.config import Config
-from raftkv.node.expiry import Expiry, OwnCommand
+from raftkv.node.expiry import Expiry
 from raftkv.node.installer import Arrived, Installer, needs_file
 from raftkv.node.leader_calls import LeaderCalls
 from raftkv.node.lease_ids import lease_id_of
 from raftkv.node.open_streams import OpenStreams
+from raftkv.node.own_commands import OwnCommands
+from raftkv.node.publisher import publish
 from raftkv.node.questions import ChangeMembers, KeepAlive, Question, TimeToLive
 from raftkv.node.quota import Quota
+from raftkv.node.removal import Removal
 from raftkv.node.restore import Restored
 from raftkv.node.snapshotter import Backup, Snapshotter
 from raftkv.node.steps import BUCKETS, Steps
@@ -104,13 +105,6 @@ SLICE_SECONDS = 0.004
 SLOW_APPLY_SECONDS = 0.1
 """A slice of entries that took longer counts as slow, as in etcd."""
 
-COMPACT_SLICE = 500
-"""Revisions looked at in one slice of a compaction's removal."""
-
-COMPACT_PAUSE = 0.01
-"""Seconds between two slices, as etcd; also the wait for a scan that still needs what goes."""
-
-
 MOVE_PAUSE = 30.0
 """Seconds between two attempts of a leader without room to let another member lead."""
 
@@ -156,6 +150,7 @@ class Node:
         self.tally = Tally(stopwatch or loop.time)
         self._writer = Writer(wal, transport.send, self._persisted, self.tally)
         self._waiters = Waiters(identity.member_id, identity.boot, loop, config.request_timeout)
+        self._own_commands = OwnCommands(core, wal, self._waiters, self._wake_pump)
         self._barrier = self._make_barrier(identity.boot)
         self._leader_calls = self._make_leader_calls()
         self._changes = self._make_changes()
@@ -168,9 +163,8 @@ class Node:
         self._inbox: list[Message] = []
         self._peer_events: list[tuple[int, PeerEvent]] = []
         self._wake = asyncio.Event()
-        self._compacting = asyncio.Event()
+        self._removal = Removal(self.machine, self.steps)
         self._watching = asyncio.Event()
-        self._discarded: list[MachineLoader] = []
         self._applied = restored.snapshot or Snapshot(0, 0, Configuration(()))
         self._arrived: Arrived | None = None
         self._stepped: Arrived | None = None
@@ -231,10 +225,10 @@ class Node:
             self._loop,
             self.machine,
             self.steps,
-            leads_in=self._leads_in,
+            leads_in=self._own_commands.leads_in,
             confirmed=self.read_barrier,
-            propose=self._propose_own,
-            propose_and_wait=self._propose_own_and_wait,
+            propose=self._own_commands.propose,
+            propose_and_wait=self._own_commands.propose_and_wait,
         )
 
     def _make_level(self) -> ClusterLevel:
@@ -242,8 +236,8 @@ class Node:
             self.machine,
             self._transport,
             status=self._core.status,
-            leads_in=self._leads_in,
-            propose=self._propose_own,
+            leads_in=self._own_commands.leads_in,
+            propose=self._own_commands.propose,
             pause=self.config.heartbeat_interval / 1000,
         )
 
@@ -253,7 +247,7 @@ class Node:
             transport=self._transport,
             status=self._core.status,
             arrived=self._take_arrived,
-            discard=self._discard,
+            discard=self._removal.discard,
             steps=self.steps,
             emit=self._emit,
         )
@@ -497,7 +491,7 @@ class Node:
                 tasks.create_task(self._pump(), name="pump")
                 tasks.create_task(self._writer.run(), name="writer")
                 tasks.create_task(self._clock(), name="clock")
-                tasks.create_task(self._compact(), name="compaction")
+                tasks.create_task(self._removal.run(), name="compaction")
                 tasks.create_task(self._tell_watchers(), name="watch")
                 tasks.create_task(self._snapshotter.run(), name="snapshotter")
                 tasks.create_task(self._installer.run(), name="installer")
@@ -689,8 +683,7 @@ class Node:
         self._core.applied(index)
         self._barrier.release(index)
         self._expiry.applied(self._applied.term)
-        if self.machine.store.compacted_physically() < self.machine.store.compact_revision:
-            self._compacting.set()
+        self._removal.applied()
         if self.watches.behind:
             self._watching.set()
         if index >= self._recovered_index:
@@ -715,7 +708,7 @@ class Node:
         """Forget a snapshot that the core did not take: the log caught up with it, or the term is over."""
         if arrived is not None:
             self._store.give_up(arrived.ref)
-            self._discard(arrived.loader)
+            self._removal.discard(arrived.loader)
             self._snapshotter.clean_up()
 
     def _install(self, write: Write) -> None:
@@ -725,7 +718,7 @@ class Node:
         snapshot = arrived.message.snapshot
         assert write.snapshot == snapshot == arrived.ref.snapshot, f"{arrived.ref} for {write.snapshot}"
         self.machine.adopt(arrived.loader)
-        self._discard(arrived.loader)
+        self._removal.discard(arrived.loader)
         self._applied = snapshot
         self._snapshotter.replaced(arrived.ref)
         self._replaced_by = write.number
@@ -767,40 +760,6 @@ class Node:
             waiter.proposed = True
         except (NoLeader, LeaderMoving):
             waiter.proposed = False  # proposed when there is a leader, by _notice_leader or the clock
-        self._wake.set()
-
-    def _leads_in(self) -> int:
-        """Return the term that this member leads in. Raises NotLeader."""
-        status = self._core.status()
-        if status.role is not Role.LEADER:
-            raise NotLeader(status.leader)
-        return status.term
-
-    def _propose_own(self, request: OwnCommand) -> None:
-        """Append a leader's own command to this node's log; it is never forwarded, and nobody waits for it.
-
-        Raises NotLeader, LeaderMoving, TooManyRequests, NoSpace: certainly not appended.
-        """
-        self._append_own(encode_command(self._waiters.next_id(), request), request.term)
-
-    async def _propose_own_and_wait(self, request: OwnCommand) -> Any:
-        """Do so, and return the state machine's response. Raises RequestTimedOut too: outcome unknown."""
-        request_id = self._waiters.next_id()
-        waiter = self._waiters.open(request_id, b"")  # never proposed again: another term makes it void
-        try:
-            self._append_own(encode_command(request_id, request), request.term)
-            waiter.proposed = True
-            return await waiter.future
-        finally:
-            self._waiters.close(waiter)
-            del waiter  # see ``propose``
-
-    def _append_own(self, data: bytes, term: int) -> None:
-        if self._leads_in() != term:
-            raise NotLeader(NO_NODE)
-        if not self.wal.has_room:
-            raise NoSpace("no room for more log on this member's disk; nothing was written")
-        self._core.propose(data)
         self._wake.set()
 
     def _leadership(self) -> tuple[int, int]:
@@ -895,27 +854,6 @@ class Node:
         self._ticked_at += passed * interval
         self._core.tick(passed)
 
-    async def _compact(self) -> None:
-        """Remove in slices what a compaction let go, and content that a snapshot replaced."""
-        while True:
-            await self._compacting.wait()
-            self._compacting.clear()
-            more = True
-            while more:
-                with self.steps.timed("compaction"):
-                    more = self._remove_some()
-                await asyncio.sleep(COMPACT_PAUSE)
-
-    def _remove_some(self) -> bool:
-        if self._discarded and not self._discarded[0].discard_step():
-            del self._discarded[0]
-        return self.machine.store.compact_step(COMPACT_SLICE) or bool(self._discarded)
-
-    def _discard(self, loader: MachineLoader) -> None:
-        """Free what a loader holds, bit by bit: a million keys at once take half a second."""
-        self._discarded.append(loader)
-        self._compacting.set()
-
     async def _tell_watchers(self) -> None:
         """Tell watchers in slices of what was applied: applying never waits for them."""
         while True:
@@ -930,6 +868,10 @@ class Node:
     async def _raise_level(self) -> None:
         await self.recovered()
         await self._level.run()
+
+    async def _publish(self) -> None:
+        await self.recovered()
+        await publish(self.config, self.member_id, self.machine, self.propose)
 
     async def _watch_quota(self) -> None:
         await self.recovered()
@@ -947,28 +889,6 @@ class Node:
             revision=lambda: self.machine.store.revision,
             leads=lambda: self._core.status().role is Role.LEADER,
             propose=self.propose,
-        )
-
-    async def _publish(self) -> None:
-        """Make this member's name and client URLs known to all, once there is a leader."""
-        await self.recovered()
-        while not self._is_published():
-            try:
-                await self.propose(
-                    PublishMember(self.member_id, self.config.name, list(self.config.advertise_client_urls))
-                )
-            except NodeStopped:
-                return
-            except (ProposalDropped, RequestTimedOut, NoSpace, RequestError):
-                pass  # tried again below
-            if not self._is_published():  # a new member may not have heard of its own addition yet
-                await asyncio.sleep(self.config.election_timeout / 1000)
-
-    def _is_published(self) -> bool:
-        wanted = (self.config.name, self.config.advertise_client_urls)
-        return any(
-            member.id == self.member_id and (member.name, tuple(member.client_urls)) == wanted
-            for member in self.machine.membership.members()
         )
 
 

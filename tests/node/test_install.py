@@ -432,7 +432,7 @@ async def test_the_replaced_content_is_freed_bit_by_bit(tmp_path: Path) -> None:
         old = node.machine.store
         while not installed(cluster, follower):
             await asyncio.sleep(0.001)
-        while node._discarded:
+        while node._removal.discarding:
             await asyncio.sleep(0.001)
         assert node.machine.store is not old
         assert list(old.table.walk(b"", None)) == []

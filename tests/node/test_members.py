@@ -20,6 +20,7 @@ from raftkv.errors import (
 from raftkv.mvcc.commands import RequestId
 from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, encode_change
 from raftkv.node.node import Node
+from raftkv.node.publisher import is_published
 from raftkv.raft import Change, ChangeKind, Role
 from raftkv.schema.kv import PutRequest
 from tests.node.loopback import LoopbackCluster, LoopbackTransport, info
@@ -34,7 +35,7 @@ async def ready_leader(cluster: LoopbackCluster) -> Node:
 
 async def published(node: Node) -> None:
     """Return once a member has told its name: until then it has a proposal of its own under way."""
-    while not node._is_published():
+    while not is_published(node.config, node.member_id, node.machine):
         await asyncio.sleep(0.01)
 
 
