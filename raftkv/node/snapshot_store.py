@@ -51,6 +51,7 @@ class SnapshotStore:
         self._files = {_key(ref): ref for ref in kept}
         # What does not count any more, and the log may still name: as files, and (damaged) without a file.
         self._replaced: tuple[SnapshotRef, ...] = ()
+        self._unnamed: tuple[SnapshotRef, ...] = ()
         self._put_aside: tuple[SnapshotRef, ...] = ()
         self._undecided: dict[tuple[int, int], SnapshotRef] = {}
         self._served: dict[tuple[int, int], float] = {}
@@ -80,18 +81,22 @@ class SnapshotStore:
         """Note that ``ref`` takes the place of all; these stay until ``confirm``, for the log names them."""
         self._replaced += self.kept
         self.kept = (ref,)
+        self._unnamed += (ref,)
         self.replacements += 1
         self._files[_key(ref)] = ref
         self.give_up(ref)
 
     def confirm(self) -> None:
         """Note that the log has forgotten what does not count."""
-        self._replaced = self._put_aside = ()
+        self._replaced = self._put_aside = self._unnamed = ()
 
     @property
     def oldest_index(self) -> int:
-        """Index of the oldest snapshot that the log may name; 0 where it names none."""
-        named = (*self._replaced, *self._put_aside, *self.kept)
+        """Index of the oldest snapshot that the log may name; 0 where it names none.
+
+        One that was installed is served from at once, and named only when that is durable.
+        """
+        named = [ref for ref in (*self._replaced, *self._put_aside, *self.kept) if ref not in self._unnamed]
         return min((ref.snapshot.index for ref in named), default=0)
 
     def overtaken(self, ref: SnapshotRef) -> None:
