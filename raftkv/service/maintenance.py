@@ -48,7 +48,7 @@ BLOB_BYTES = 32 * 1024
 """Size of one piece of a backup, as in etcd."""
 
 LEADER_POLL_SECONDS = 0.01
-"""How often it looks whether the leader has changed."""
+"""How often it looks whether the target leads: a transfer that the leader gives up is told by nobody."""
 
 READ_BYTES = 8 * BLOB_BYTES
 

@@ -44,7 +44,7 @@ def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]") -> None:
                     return
         except (urllib.error.URLError, OSError):
             pass
-        time.sleep(0.05)
+        time.sleep(0.05)  # another process: nothing here is told when it is ready
     raise AssertionError("etcd does not become healthy")
 
 

@@ -225,7 +225,7 @@ class Run:
             seen = self._call(step.call)
             if (step.text in seen.body) is not step.absent:
                 return seen
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # what comes true does so in another process
         raise AssertionError(f"{step} never came true: {seen}")
 
     def _read(self, name: str, lines: int, *, any_order: bool) -> Seen:

@@ -35,7 +35,8 @@ async def kill_the_leader(cluster: LocalCluster) -> None:
     """Kill the leader, and start it again when another one leads."""
     view = await asyncio.to_thread(cluster.wait_healthy)
     await asyncio.to_thread(cluster.kill, view.leader)
-    await asyncio.sleep(1)
+    while (await asyncio.to_thread(cluster.look)).leader in ("", view.leader):
+        await asyncio.sleep(0.05)  # members elect in their own processes
     await asyncio.to_thread(cluster.restart, view.leader)
 
 
@@ -115,7 +116,7 @@ class Turns:
 
     async def _inside(self, client: Client, number: int, held: Held) -> None:
         assert [other for other in self.inside if not other.lost.is_set()] in ([held], [])
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # long enough inside for a second owner, or a kill of the leader, to come
         write = client.txn().when(held.is_held()).then(ops.put("turn", str(number)))
         if (await write.commit()).succeeded:
             self.written.append(number)

@@ -69,7 +69,7 @@ def test_a_lease_that_nobody_renews_ends(clients: list[Etcd3Client], name: str) 
     while clients[2].get(f"{name}/left"):
         assert time.monotonic() < deadline
         assert kept.refresh() == 2
-        time.sleep(0.2)
+        time.sleep(0.2)  # kept alive ten times in its two seconds, while the other one runs out
     assert clients[2].get(f"{name}/kept") == [b"1"]
     kept.revoke()
 
@@ -86,10 +86,10 @@ class Turns:
         try:
             lock = client.lock(name, ttl=SECONDS)
             while not lock.acquire():
-                time.sleep(0.01)
+                time.sleep(0.01)  # etcd3gw tries once; waiting for a lock is left to its users
             assert lock.is_acquired()
             self.inside.append(number)
-            time.sleep(0.02)
+            time.sleep(0.02)  # long enough inside for a second owner to show
             assert self.inside == [number]
             self.inside.clear()
             assert lock.refresh() == SECONDS

@@ -1,7 +1,7 @@
 """Locks and elections over a node: who is first owns, and who waits is woken in turn."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from raftkv.schema.election import (
     ProclaimRequest,
     ResignRequest,
 )
-from raftkv.schema.kv import DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest
 from raftkv.schema.lease import LeaseGrantRequest, LeaseRevokeRequest
 from raftkv.schema.lock import LockRequest, UnlockRequest
 from raftkv.service import ElectionService, Events, KvService, LeaseService, LockService
@@ -133,42 +133,39 @@ async def test_a_lease_that_ends_while_it_waits_has_no_lock(on: Services) -> Non
         await second
 
 
-async def test_a_key_deleted_before_it_is_watched_is_not_waited_for(on: Services) -> None:
-    await on.grant(1, 2)
-    await on.lock.lock(LockRequest(b"L", 1))
+def after_the_look(on: Services, happen: Callable[[], Awaitable[None]]) -> None:
+    """Let something happen once, between a waiter's look at who is before it and its watch of that key."""
     txn_of = on.kv.txn
 
     async def late(request: TxnRequest) -> Any:
         found = await txn_of(request)
-        if request.compare:  # that put the key, and did not look who is before
-            return found
-        on.kv.txn = txn_of  # type: ignore[method-assign]
-        await on.kv.delete_range(DeleteRangeRequest(b"L/1"))
+        if not request.compare:  # one with a guard puts the key, and does not look yet
+            on.kv.txn = txn_of  # type: ignore[method-assign]
+            await happen()
         return found
 
     on.kv.txn = late  # type: ignore[method-assign]
+
+
+async def test_a_key_deleted_before_it_is_watched_is_not_waited_for(on: Services) -> None:
+    async def unlock() -> None:
+        await on.kv.delete_range(DeleteRangeRequest(b"L/1"))
+
+    await on.grant(1, 2)
+    await on.lock.lock(LockRequest(b"L", 1))
+    after_the_look(on, unlock)
     assert (await on.lock.lock(LockRequest(b"L", 2))).key == b"L/2"
 
 
 async def test_a_wait_outlasts_a_compaction_of_what_it_waits_for(on: Services) -> None:
-    from raftkv.schema.kv import CompactionRequest
+    async def unlock_and_compact() -> None:
+        await on.kv.delete_range(DeleteRangeRequest(b"L/1"))
+        await on.kv.put(PutRequest(b"x", b"x"))
+        await on.kv.compact(CompactionRequest(on.node.machine.store.revision))
 
     await on.grant(1, 2)
     await on.lock.lock(LockRequest(b"L", 1))
-    txn_of = on.kv.txn
-
-    async def late(request: TxnRequest) -> Any:
-        found = await txn_of(request)
-        if request.compare:  # that put the key, and did not look who is before
-            return found
-        on.kv.txn = txn_of  # type: ignore[method-assign]
-        await on.kv.delete_range(DeleteRangeRequest(b"L/1"))
-        revision = on.node.machine.store.revision
-        await on.kv.put(PutRequest(b"x", b"x"))
-        await on.kv.compact(CompactionRequest(revision + 1))
-        return found
-
-    on.kv.txn = late  # type: ignore[method-assign]
+    after_the_look(on, unlock_and_compact)
     assert (await on.lock.lock(LockRequest(b"L", 2))).key == b"L/2"
 
 
