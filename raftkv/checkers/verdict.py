@@ -14,11 +14,23 @@ class Validity(Enum):
     UNKNOWN = "unknown"
 
 
+class Anomaly(NamedTuple):
+    """One thing that must not be: its ``name`` in the field's words (``G-single``, ``lost``, ``ordered``).
+
+    ``text`` says in sentences what was seen, ``operations`` by which ones, in the order of the text.
+    """
+
+    name: str
+    text: str
+    operations: tuple[Operation, ...] = ()
+
+
 class Verdict(NamedTuple):
     """What was found, and in how many steps.
 
-    For an invalid history: ``placed``, the longest order that was found for some of the operations,
-    ``refused``, those that could have come next and contradict it, and ``reason``, a sentence.
+    For an invalid history: ``reason``, a sentence; of a linearizability check ``placed``, the longest order
+    that was found for some of the operations, and ``refused``, those that could have come next and contradict
+    it; of the others ``anomalies``, each kind once with its best example.
     """
 
     validity: Validity
@@ -26,3 +38,4 @@ class Verdict(NamedTuple):
     reason: str = ""
     placed: tuple[Operation, ...] = ()
     refused: tuple[Operation, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
