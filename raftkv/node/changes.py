@@ -1,12 +1,28 @@
 """Changes of the members at their node: what is in force, what is refused, what is answered early."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from raftkv.errors import ChangeRefused, MemberNotEnoughStarted, MemberNotFound, NotLeader, RequestError
+from raftkv.errors import (
+    ChangeRefused,
+    MemberNotEnoughStarted,
+    MemberNotFound,
+    NotLeader,
+    PeerProtocolError,
+    RequestError,
+)
 from raftkv.mvcc.machine import Applied, Machine
 from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, check_change, decode_context
 from raftkv.node.waiters import Waiters
-from raftkv.raft import EntryKind, Role, Status, decode_configuration
+from raftkv.raft import ChangeKind, EntryKind, Role, Status, decode_configuration
+
+CHANGE_OF: Mapping[ChangeKind, ChangeOf] = {
+    ChangeKind.ADD_VOTER: ChangeOf.ADD,
+    ChangeKind.ADD_LEARNER: ChangeOf.ADD,
+    ChangeKind.PROMOTE: ChangeOf.PROMOTE,
+    ChangeKind.REMOVE: ChangeOf.REMOVE,
+    ChangeKind.UPDATE: ChangeOf.UPDATE,
+}
+"""What the members' list makes of a change of the configuration."""
 
 
 class Changes:
@@ -19,6 +35,7 @@ class Changes:
         *,
         status: Callable[[], Status],
         applied_index: Callable[[], int],
+        read_barrier: Callable[[], Awaitable[None]],
         max_learners: int,
     ) -> None:
         self.waiting = 0
@@ -26,18 +43,32 @@ class Changes:
         self._waiters = waiters
         self._status = status
         self._applied_index = applied_index
+        self._read_barrier = read_barrier
         self._max_learners = max_learners
 
     def members(self) -> list[MemberInfo]:
         """Return the members as the log has them: a change counts as soon as it is in force."""
         return self._machine.membership.after(self._not_applied(self._status()))
 
-    def check(self, told: MemberChange) -> None:
-        """Refuse a change that the leader can't make.
+    async def check(self, change: ChangeKind, member: int, context: bytes) -> None:
+        """Refuse a change that the leader can't make; ``context`` is what the log will say of it.
 
-        The core has the last word: it lets one change wait for the other. Raises NotLeader, RequestError, and
-        ChangeRefused where another change that may be rolled back is what it does not fit.
+        The core has the last word: it lets one change wait for the other. Raises NotLeader, RequestError,
+        ChangeRefused where another change that may be rolled back is what it does not fit, PeerProtocolError,
+        and what ``Node.read_barrier`` raises.
         """
+        told = decode_context(context)  # in the log, what nobody understands would stop every member
+        if not isinstance(told, MemberChange) or (CHANGE_OF[change], member) != (told.kind, told.member.id):
+            raise PeerProtocolError(f"a change of the members that contradicts itself: {told!r:.80}")
+        try:
+            self._check(told)
+        except (RequestError, ChangeRefused):
+            # then by the members as they are now, and not as a leader has them that was deposed, or
+            # that has not applied everything yet
+            await self._read_barrier()
+            self._check(told)
+
+    def _check(self, told: MemberChange) -> None:
         status = self._status()
         if status.role is not Role.LEADER:
             raise NotLeader(status.leader)

@@ -17,26 +17,20 @@ from typing import Any
 
 from raftkv.errors import (
     BadTransferee,
-    ChangeRefused,
-    LeaderMoving,
     MemberRemoved,
     NodeStopped,
     NoLeader,
-    NoSpace,
     NotLeader,
-    PeerProtocolError,
     PeerUnavailable,
-    RequestError,
     RequestTimedOut,
-    TooManyRequests,
 )
-from raftkv.mvcc.commands import encode_command, is_command
-from raftkv.mvcc.membership import ChangeOf, MemberChange, MemberInfo, decode_context, encode_change
+from raftkv.mvcc.commands import is_command
+from raftkv.mvcc.membership import MemberChange, MemberInfo, encode_change
 from raftkv.mvcc.watch import Watches
 from raftkv.node.addresses import AddressBook
 from raftkv.node.auto_compaction import compact_automatically, policy_of
 from raftkv.node.barrier import ReadBarrier
-from raftkv.node.changes import Changes
+from raftkv.node.changes import CHANGE_OF, Changes
 from raftkv.node.cluster_level import ClusterLevel
 from raftkv.node.config import Config
 from raftkv.node.expiry import Expiry
@@ -45,6 +39,7 @@ from raftkv.node.leader_calls import LeaderCalls
 from raftkv.node.lease_ids import lease_id_of
 from raftkv.node.open_streams import OpenStreams
 from raftkv.node.own_commands import OwnCommands
+from raftkv.node.proposals import Proposals
 from raftkv.node.publisher import publish
 from raftkv.node.questions import ChangeMembers, KeepAlive, Question, TimeToLive
 from raftkv.node.quota import Quota
@@ -54,7 +49,7 @@ from raftkv.node.snapshotter import Backup, Snapshotter
 from raftkv.node.steps import BUCKETS, Steps
 from raftkv.node.tally import Tally
 from raftkv.node.transport import SnapshotChunk, Transport
-from raftkv.node.waiters import Waiter, Waiters
+from raftkv.node.waiters import Waiters
 from raftkv.node.writer import Writer
 from raftkv.raft import (
     NO_NODE,
@@ -79,22 +74,8 @@ from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.wal import Wal
 from raftkv.trace import Emit, PeerRefused, SnapshotInstalled
 
-MAX_WAITING = 10_000
-"""Proposals of this member's clients under way; more are refused. Well below the window of request
-ids that the state machine remembers."""
-
-MAX_WAITING_BYTES = 128 * 1024 * 1024
-"""The data of these proposals together; also of the entries for which a leader's disk has no room, when it
-takes other members' proposals."""
-
-CHANGES: Mapping[ChangeKind, ChangeOf] = {
-    ChangeKind.ADD_VOTER: ChangeOf.ADD,
-    ChangeKind.ADD_LEARNER: ChangeOf.ADD,
-    ChangeKind.PROMOTE: ChangeOf.PROMOTE,
-    ChangeKind.REMOVE: ChangeOf.REMOVE,
-    ChangeKind.UPDATE: ChangeOf.UPDATE,
-}
-"""What the members' list makes of a change of the configuration."""
+MAX_UNWRITTEN_BYTES = 128 * 1024 * 1024
+"""The data of the entries for which a leader's disk has no room, when it takes other members' proposals."""
 
 LOST_AFTER = 2
 """Election time-outs after which a proposal sent to the leader is sent once more."""
@@ -150,6 +131,7 @@ class Node:
         self.tally = Tally(stopwatch or loop.time)
         self._writer = Writer(wal, transport.send, self._persisted, self.tally)
         self._waiters = Waiters(identity.member_id, identity.boot, loop, config.request_timeout)
+        self._proposals = self._make_proposals()
         self._own_commands = OwnCommands(core, wal, self._waiters, self._wake_pump)
         self._barrier = self._make_barrier(identity.boot)
         self._leader_calls = self._make_leader_calls()
@@ -185,12 +167,24 @@ class Node:
         timeout = self.config.request_timeout
         return ReadBarrier(self._loop, boot, timeout, self._core.read_index, self._wake_pump)
 
+    def _make_proposals(self) -> Proposals:
+        return Proposals(
+            self._loop,
+            self._core,
+            self.wal,
+            self._waiters,
+            self.tally,
+            patience=LOST_AFTER * self.config.election_timeout / 1000,
+            wake=self._wake_pump,
+        )
+
     def _make_changes(self) -> Changes:
         return Changes(
             self.machine,
             self._waiters,
             status=self._core.status,
             applied_index=lambda: self.applied_index,
+            read_barrier=self.read_barrier,
             max_learners=self.config.max_learners,
         )
 
@@ -309,25 +303,9 @@ class Node:
         """
         if self._stopping:
             raise NodeStopped("the member is stopping")
-        if len(self._waiters) >= MAX_WAITING:
-            raise TooManyRequests(f"{MAX_WAITING} proposals are waiting")
-        if self._waiters.waiting_bytes > MAX_WAITING_BYTES:
-            raise TooManyRequests(f"{self._waiters.waiting_bytes} bytes of proposals are waiting")
-        if not self.wal.has_room:
-            raise NoSpace("no room for more log on this member's disk; nothing was written")
+        self._proposals.check_room()
         self._level.check(request)
-        request_id = self._waiters.next_id()
-        waiter = self._waiters.open(request_id, encode_command(request_id, request))
-        try:
-            self._propose(waiter)
-            return await waiter.future
-        except RequestTimedOut:
-            self.tally.failed_proposals += 1
-            raise
-        finally:
-            self._waiters.close(waiter)
-            # An exception in its future holds this frame: without this the data stays until a collection.
-            del waiter
+        return await self._proposals.propose(request)
 
     async def change_members(self, kind: ChangeKind, member: MemberInfo) -> list[MemberInfo]:
         """Change the cluster by one member (thesis §4.1) and return its members once that is applied here.
@@ -343,7 +321,7 @@ class Node:
         waiter.future.add_done_callback(_look_at)  # nobody awaits it when the change is refused
         self._changes.waiting += 1
         try:
-            context = encode_change(MemberChange(request_id, CHANGES[kind], member))
+            context = encode_change(MemberChange(request_id, CHANGE_OF[kind], member))
             with suppress(PeerUnavailable, RequestTimedOut):  # it may have been appended: applying it tells
                 await self.ask_leader(ChangeMembers(kind, member.id, context))
             waiter.proposed = True
@@ -391,19 +369,7 @@ class Node:
         """
         match question:
             case ChangeMembers(change, member, context):
-                told = decode_context(context)  # in the log, what nobody understands would stop every member
-                if not isinstance(told, MemberChange) or (CHANGES[change], member) != (
-                    told.kind,
-                    told.member.id,
-                ):
-                    raise PeerProtocolError(f"a change of the members that contradicts itself: {told!r:.80}")
-                try:
-                    self._changes.check(told)
-                except (RequestError, ChangeRefused):
-                    # then by the members as they are now, and not as a leader has them that was deposed, or
-                    # that has not applied everything yet
-                    await self.read_barrier()
-                    self._changes.check(told)
+                await self._changes.check(change, member, context)
                 self._core.propose_change(Change(change, member), context)
                 self._wake.set()
             case KeepAlive(lease):
@@ -599,14 +565,14 @@ class Node:
                 # It may have restarted, and forgotten the snapshot that it was offered.
                 self._core.report(peer, PeerEvent.SNAPSHOT_FAILED)
             if peer == self._led_by[0] and event is not PeerEvent.SNAPSHOT_FAILED:
-                # What was on its way to the leader may be lost; the request id lets it apply once.
-                self._propose_all_again()
+                # What was on its way to the leader may be lost.
+                self._proposals.give_all_again()
         self._barrier.start()
         self._step_arrived()  # last: the next Write tells whether it was taken
 
     def _only_commands(self, message: ForwardProposals) -> ForwardProposals:
         """Leave out what is no command known here: once in the log it would stop every member."""
-        if not self.wal.has_room and self._writer.waiting_bytes > MAX_WAITING_BYTES:
+        if not self.wal.has_room and self._writer.waiting_bytes > MAX_UNWRITTEN_BYTES:
             # The others commit them without this disk, so nothing else bounds what waits for it in memory.
             return message._replace(commands=())
         commands = tuple(data for data in message.commands if is_command(data))
@@ -726,7 +692,7 @@ class Node:
         self._addresses.learn(self.machine.membership.members())
         self._connect_peers()
         self._now_at(snapshot.index)
-        self._propose_all_again()  # what the snapshot covers turns out to be a duplicate
+        self._proposals.give_all_again()  # what the snapshot covers turns out to be a duplicate
         self._emit(SnapshotInstalled(arrived.message.source, snapshot.index, arrived.ref.size))
         self._stop_if_removed()
 
@@ -751,26 +717,14 @@ class Node:
     def _wake_pump(self) -> None:
         self._wake.set()
 
-    # ---------------------------------------------------------------- proposals
-
-    def _propose(self, waiter: Waiter) -> None:
-        try:
-            waiter.asked_at = self._loop.time()
-            self._core.propose(waiter.data)
-            waiter.proposed = True
-        except (NoLeader, LeaderMoving):
-            waiter.proposed = False  # proposed when there is a leader, by _notice_leader or the clock
-        self._wake.set()
+    # ---------------------------------------------------------------- leadership
 
     def _leadership(self) -> tuple[int, int]:
         status = self._core.status()
         return status.leader, status.term
 
     def _notice_leader(self) -> None:
-        """Under a new leader propose again what the one before may have lost.
-
-        The request id lets it apply once, also where it was not lost.
-        """
+        """Under a new leader propose again what the one before may have lost."""
         led_by = self._leadership()
         if led_by == self._led_by:
             return
@@ -784,31 +738,9 @@ class Node:
             self._expiry.follow()
         if led_by[0] == NO_NODE:
             return
-        self._propose_all_again()
+        self._proposals.give_all_again()
         self._barrier.ask_again()
         self._wake.set()
-
-    def _propose_all_again(self) -> None:
-        for waiter in self._waiters:
-            if waiter.data:
-                self._propose_again(waiter)
-
-    def _propose_late_ones_again(self) -> None:
-        """Propose what no leader took yet, and what was sent to another member long ago without an answer.
-
-        It may be lost on a link that did not break; the request id lets it apply once.
-        """
-        patience = LOST_AFTER * self.config.election_timeout / 1000
-        lost_before = self._loop.time() - patience if self._led_by[0] != self.member_id else 0.0
-        for waiter in self._waiters:
-            if waiter.data and (not waiter.proposed or waiter.asked_at < lost_before):
-                self._propose_again(waiter)
-
-    def _propose_again(self, waiter: Waiter) -> None:
-        try:
-            self._propose(waiter)
-        except TooManyRequests:
-            waiter.proposed = False  # tried again by the clock
 
     # ---------------------------------------------------------------- the other tasks
 
@@ -829,7 +761,7 @@ class Node:
             self._barrier.tick()
             self.streams.tick(self._loop.time(), has_leader=self.has_leader)
             if self._led_by == self._leadership() and self._led_by[0] != NO_NODE:
-                self._propose_late_ones_again()
+                self._proposals.give_late_ones_again(leads=self._led_by[0] == self.member_id)
             self._wake.set()
 
     def _make_room_for_others(self) -> None:

@@ -14,7 +14,8 @@ from raftkv.errors import (
     TooManyRequests,
 )
 from raftkv.mvcc.commands import RequestId, decode_command, encode_command
-from raftkv.node import node as node_module
+from raftkv.node import proposals
+from raftkv.node.node import MAX_UNWRITTEN_BYTES
 from raftkv.node.waiters import Waiter
 from raftkv.raft import EntryKind, PeerEvent, Role
 from raftkv.raft.messages import ForwardProposals, RemovedNotice, TimeoutNow
@@ -251,7 +252,7 @@ async def test_a_leader_without_room_takes_others_proposals_up_to_a_bound(
         monkeypatch.setattr(node.wal._supply, "has_room", False)
         monkeypatch.setattr(node, "_make_room_for_others", lambda: None)
         taken = []
-        for number, waiting in enumerate((node_module.MAX_WAITING_BYTES, node_module.MAX_WAITING_BYTES + 1)):
+        for number, waiting in enumerate((MAX_UNWRITTEN_BYTES, MAX_UNWRITTEN_BYTES + 1)):
             node._writer.waiting_bytes += waiting
             command = encode_command(RequestId(source, 999, number), PutRequest(key=b"k", value=b"v"))
             before = node.status().log.last_index
@@ -281,7 +282,7 @@ async def test_a_proposal_lost_on_its_way_to_the_same_leader_is_made_again(tmp_p
 async def test_proposals_that_wait_are_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_module, "MAX_WAITING_BYTES", 1000)
+    monkeypatch.setattr(proposals, "MAX_WAITING_BYTES", 1000)
     async with LoopbackCluster(tmp_path) as cluster:
         for member in (2, 3):
             await cluster.stop(member)

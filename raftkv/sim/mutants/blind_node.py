@@ -11,7 +11,7 @@ from raftkv.mvcc.version_table import LATEST, Entry, newest_of, seen_at
 from raftkv.mvcc.versions import MOD, VERSION, Version
 from raftkv.node import writer
 from raftkv.node.barrier import ReadBarrier
-from raftkv.node.node import Node
+from raftkv.node.proposals import Proposals
 from raftkv.node.snapshot_store import SnapshotStore
 from raftkv.node.snapshotter import Snapshotter
 from raftkv.node.waiters import Waiters
@@ -71,8 +71,8 @@ def b11_same_ids_after_a_restart(patch: Patch) -> None:
 
 def b12_not_proposed_again(patch: Patch) -> None:
     """Forget what a leader that is gone was asked for."""
-    patch.set(Node, "_propose_all_again", lambda _: None)
-    patch.set(Node, "_propose_late_ones_again", lambda _: None)
+    patch.set(Proposals, "give_all_again", lambda _: None)
+    patch.set(Proposals, "give_late_ones_again", lambda _, *, leads: None)
 
 
 def b13_files_go_before_the_mark(patch: Patch) -> None:

@@ -16,6 +16,7 @@ from raftkv.mvcc.txn import TxnPlan
 from raftkv.mvcc.version_table import VersionTable, newest_of
 from raftkv.mvcc.versions import CREATE, MOD, VERSION, Version
 from raftkv.node.node import Node
+from raftkv.node.proposals import Proposals
 from raftkv.node.waiters import Waiter, Waiters
 from raftkv.raft.types import Entry, EntryKind, Role
 from raftkv.schema.kv import DeleteRangeRequest, RangeRequest, TxnRequest, TxnResponse
@@ -91,27 +92,27 @@ def a4_retry_applied_twice(patch: Patch) -> None:
 
 def a5_waiter_by_index(patch: Patch) -> None:
     """Answer who proposed the entry at an index with what came of the entry that is there."""
-    propose, apply, resolve = Node._propose, Node._apply, Waiters.resolve
+    give, apply, resolve = Proposals.give, Node._apply, Waiters.resolve
 
-    def noting(self: Node, waiter: Waiter) -> None:
-        propose(self, waiter)
-        status = self.status()
+    def noting(self: Proposals, waiter: Waiter) -> None:
+        give(self, waiter)
+        status = self._core.status()
         if status.role is Role.LEADER and waiter.proposed:
-            self.__dict__.setdefault("asked_at", {})[status.log.last_index] = waiter.sequence
+            self._waiters.__dict__.setdefault("asked_at", {})[status.log.last_index] = waiter.sequence
 
     def by_index(self: Node, entry: Entry) -> None:
-        self._waiters.applied = (self, entry)  # type: ignore[attr-defined]
+        self._waiters.applied = entry  # type: ignore[attr-defined]
         apply(self, entry)
 
     def answer(self: Waiters, applied: Any) -> None:
-        owner, entry = self.applied  # type: ignore[attr-defined]
-        sequence = owner.__dict__.get("asked_at", {}).pop(entry.index, None)
+        entry = self.applied  # type: ignore[attr-defined]
+        sequence = self.__dict__.get("asked_at", {}).pop(entry.index, None)
         if entry.kind == EntryKind.COMMAND and sequence is not None:
             mine = RequestId(self._member_id, self._boot, sequence)
             applied = applied._replace(request_id=mine)
         resolve(self, applied)
 
-    patch.set(Node, "_propose", noting)
+    patch.set(Proposals, "give", noting)
     patch.set(Node, "_apply", by_index)
     patch.set(Waiters, "resolve", answer)
 
