@@ -33,7 +33,8 @@ async def start_whoever_can(world: World) -> None:
 def choose_core(world: World, scenario: Scenario, further: Sequence[tuple[int, ...]]) -> list[Member]:
     """Return the members the scenario names, and as many more voters as a majority needs.
 
-    ``further``: voters as they may be soon; of these, too, the chosen are a majority where that can be.
+    ``further``: voters as they may be soon; of these, too, the chosen are a majority where that can be. It
+    can't where nobody would be left: an operator may ask for the last voter's removal, and is refused.
     """
     voters = world.voters()
     wanted = scenario.heal.core if scenario.heal is not None else scenario.members
@@ -41,6 +42,7 @@ def choose_core(world: World, scenario: Scenario, further: Sequence[tuple[int, .
     # Who reads a damaged disk right now may still refuse it.
     alive = [member for member in members if not (member.gone or (member.rotten and not member.node))]
     chosen = [member for member in alive if member.name in wanted and member.number in voters]
+    further = [one for one in further if is_majority(one, [member.number for member in alive])]
     for member in alive:
         if (short := _lacks_majority(world, chosen, further)) is None:
             break

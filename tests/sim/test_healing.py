@@ -4,7 +4,7 @@ import pytest
 
 from raftkv.errors import StorageError
 from raftkv.sim.healing import choose_core, heal
-from raftkv.sim.scenario import Scenario
+from raftkv.sim.scenario import Heal, Scenario
 from tests.sim.stage import Stage
 
 
@@ -42,3 +42,10 @@ def test_who_reads_a_damaged_disk_at_the_healing_is_not_counted_on(stage: Stage)
     assert [one.number for one in choose_core(stage.world, Scenario(), ())] == [1, 3]
     stage.wait_for(lambda: member.node)
     assert [one.number for one in choose_core(stage.world, Scenario(), ())] == [1, 2, 3]
+
+
+def test_a_change_that_leaves_nobody_hides_no_other(stage: Stage) -> None:
+    """The last voter was to be removed, and another promoted meanwhile: a false alarm of seed 601338."""
+    scenario = Scenario(heal=Heal(1.0, ("n1",)))
+    assert [one.number for one in choose_core(stage.world, scenario, [()])] == [1, 2]
+    assert [one.number for one in choose_core(stage.world, scenario, [(), (3,)])] == [1, 2, 3]
