@@ -24,6 +24,8 @@ from typing import Any, TextIO
 
 from raftkv import api
 from raftkv.errors import ConfigError, DataDirMismatch, MemberRemoved, RaftKvError
+from raftkv.faults.orders import LOG, SNAPSHOTS
+from raftkv.faults.wiring import AsItIs, LogSize, WithFaults, surroundings
 from raftkv.listeners import Listeners
 from raftkv.mvcc.membership import MemberInfo, encode_bootstrap
 from raftkv.net.bootstrap import find_place, started_before
@@ -44,6 +46,7 @@ from raftkv.storage.wal import Recovered, Wal
 from raftkv.trace import (
     Emit,
     Event,
+    FaultSet,
     LogTruncated,
     LooseEnd,
     PeerDown,
@@ -68,6 +71,7 @@ MAX_OPEN_FILES = 65_536
 
 LEVEL_OF: Mapping[type, str] = {
     VoteCast: "debug",
+    FaultSet: "warning",
     LogTruncated: "warning",
     LooseEnd: "error",
     PeerDown: "warning",
@@ -99,6 +103,7 @@ class EventLog:
         self._threshold = LOG_LEVELS.index(config.log_level)
         self._stream = stream
         self.member_names: Callable[[], Mapping[int, str]] = dict
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def emit(self, event: Event) -> None:
         """Write an event, if its level is wanted."""
@@ -108,7 +113,7 @@ class EventLog:
             return
         names = self.member_names()
         text = describe(event, lambda member: names.get(member) or f"{member:x}")
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = self.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if self._json:
             fields = {"ts": at, "level": level, "member": self._name, "event": type(event).__name__}
             line = json.dumps({**fields, "msg": text, **event._asdict()})
@@ -195,15 +200,17 @@ async def build(config: Config, log: EventLog) -> Server:
     Raises StorageError (the folder can't be used, or is another member's) and ConfigError. Nothing is
     sent to anybody before ``Server.run``.
     """
-    events = Listeners(log.emit, lambda: datetime.now(UTC))
+    around = surroundings(config, time.time, SystemRandom())
+    log.now = around.now
+    events = Listeners(log.emit, around.now)
     async with AsyncExitStack() as resources:
-        disk = FileDisk()
+        disk = around.disk(LOG, FileDisk())
         resources.push_async_callback(disk.close)
-        wal, recovered = await open_log(config, disk, resources)
+        wal, recovered = await open_log(config, disk, resources, around.log_size)
         if recovered.torn is not None:
             log.emit(recovered.torn)
         metadata = recovered.metadata
-        folder = await open_snapshots(config, resources)
+        folder = await open_snapshots(config, around, resources)
         restored = await restore(wal, recovered, folder, events.emit)
         machine = restored.machine
         named = {member.id: member.name for member in bootstrap_members(config)}
@@ -228,12 +235,13 @@ async def build(config: Config, log: EventLog) -> Server:
             core=core,
             wal=wal,
             restored=restored,
-            transport=server.transport,
+            transport=around.transport(server.transport, metadata.member_id),
             emit=events.emit,
             stopwatch=time.perf_counter,
         )
+        pages = around.routes(server.node, lambda: names_of(server.node, named), events.emit)
         server.clients, server.watched = api.build_both(
-            server.node, time.time, events, server.transport.traffic
+            server.node, around.time, events, server.transport.traffic, pages
         )
         try:
             await server.transport.listen(config.listen_peer_urls)
@@ -250,9 +258,17 @@ def peer_urls(node: Node) -> tuple[str, ...]:
     return next(own, node.config.initial_advertise_peer_urls)
 
 
-async def open_snapshots(config: Config, resources: AsyncExitStack) -> SnapshotFolder:
+def names_of(node: Node, named: Mapping[int, str]) -> dict[int, str]:
+    """Return the members' names by id: as they said themselves, else as the node was started (``named``)."""
+    members = node.machine.membership.members()
+    return {member.id: member.name or named.get(member.id, "") for member in members} or dict(named)
+
+
+async def open_snapshots(
+    config: Config, around: AsItIs | WithFaults, resources: AsyncExitStack
+) -> SnapshotFolder:
     """Return the folder of snapshots, on a disk of its own: the log must not wait behind large files."""
-    disk = FileDisk()
+    disk = around.disk(SNAPSHOTS, FileDisk())
     resources.push_async_callback(disk.close)
     folder = SnapshotFolder(disk, f"{config.data_folder}/member/snap")
     resources.push_async_callback(folder.close)
@@ -302,12 +318,14 @@ def _open_for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tuple[Wal, Recovered]:
+async def open_log(
+    config: Config, disk: Disk, resources: AsyncExitStack, size: LogSize
+) -> tuple[Wal, Recovered]:
     """Take the data folder and open its log, or begin a new one."""
     folder = f"{config.data_folder}/member/wal"
     wanted = bootstrap_members(config)
     if await Wal.exists(disk, folder):
-        wal, recovered = await Wal.open(disk, folder)
+        wal, recovered = await Wal.open(disk, folder, **size)
         resources.push_async_callback(wal.close)
         check_identity(config, wanted, recovered.metadata)
         return wal, recovered
@@ -318,7 +336,7 @@ async def open_log(config: Config, disk: Disk, resources: AsyncExitStack) -> tup
         entries: list[Entry] = []  # the leader has them
     else:
         metadata, hard_state, entries = await begin(config, wanted)
-    wal, recovered = await Wal.create(disk, folder, metadata, hard_state, entries)
+    wal, recovered = await Wal.create(disk, folder, metadata, hard_state, entries, **size)
     resources.push_async_callback(wal.close)
     return wal, recovered
 

@@ -147,6 +147,13 @@ class LooseEnd(NamedTuple):
     text: str
 
 
+class FaultSet(NamedTuple):
+    """This member was told to have a fault at ``place``, or it is over; only with ``--chaos``."""
+
+    place: str
+    fault: str
+
+
 class RecordEnded(NamedTuple):
     """The record of this member's core stops after ``records`` calls, with the reason."""
 
@@ -173,6 +180,7 @@ Event = (
     | SlowStep
     | LooseEnd
     | RecordEnded
+    | FaultSet
 )
 
 Emit = Callable[[Event], None]
@@ -200,6 +208,8 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
         case LogTruncated():
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
+        case FaultSet():
+            return f"fault of {event.place}: {event.fault}"
         case PeerUp() | PeerDown() | PeerRefused() | SlowStep() | LooseEnd() | RecordEnded():
             return _describe_surroundings(event, name)
         case _:

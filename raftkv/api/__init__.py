@@ -1,8 +1,9 @@
 """The door for clients: etcd's JSON gateway over HTTP/1.1, and what belongs beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from raftkv.api.gateway import Gateway
+from raftkv.api.health import Page
 from raftkv.api.port import ClientPort
 from raftkv.listeners import Listeners
 from raftkv.node.node import Node
@@ -21,11 +22,15 @@ def build(node: Node, clock: Callable[[], float], events: Listeners | None = Non
 
 
 def build_both(
-    node: Node, clock: Callable[[], float], events: Listeners, traffic: Traffic
+    node: Node,
+    clock: Callable[[], float],
+    events: Listeners,
+    traffic: Traffic,
+    more: Mapping[str, Page] | None = None,
 ) -> tuple[ClientPort, ClientPort]:
     """Return the client port of a node, and the one for whoever watches it (``--listen-metrics-urls``).
 
-    ``traffic`` is where that with the other members is counted.
+    ``traffic`` is where that with the other members is counted, ``more`` has pages for the client port.
     """
-    gateway = Gateway(node, clock, events, traffic)
+    gateway = Gateway(node, clock, events, traffic, more)
     return ClientPort(gateway.handle), ClientPort(gateway.handle_watched)

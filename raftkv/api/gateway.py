@@ -4,14 +4,14 @@ A hot route is found by its raw path in one lookup; everything else takes the lo
 decoded and cleaned and the refusals are made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from raftkv.api import paths, replies
 from raftkv.api.access import Access
-from raftkv.api.health import Page
+from raftkv.api.health import Page, Query
 from raftkv.api.json_gateway import JsonGateway
 from raftkv.api.metrics import MetricsPage
 from raftkv.api.web_pages import WebPages
@@ -31,11 +31,14 @@ class Gateway:
         clock: Callable[[], float],
         events: Listeners | None = None,
         traffic: Traffic | None = None,
+        more: Mapping[str, Page] | None = None,
     ) -> None:
+        """``more``: pages by their path that look at the method themselves."""
         self._calls = JsonGateway(node, clock)
         self._pages = WebPages(node, events)
         self._metrics = MetricsPage(node, self._calls.calls, self._pages.health, traffic or Traffic())
-        self._watched: dict[str, Page] = {METRICS: self._metrics, **self._pages.health.routes}
+        self._watched: dict[str, Page] = dict(self._pages.health.routes)
+        self._more: dict[str, Page] = {METRICS: self._metrics, **(more or {})}
         self._access = Access(node.config.host_whitelist, node.config.cors)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -66,19 +69,25 @@ class Gateway:
         if target.path.startswith("/v3/"):
             route = self._calls.routes.get(target.path)
             return await self._calls.handle(request, route) if route else replies.text_error(404, "Not Found")
-        page = self._metrics if target.path == METRICS else self._pages.routes.get(target.path)
-        return await _show(request, target, page)
+        if (page := self._more.get(target.path)) is not None:
+            return await page(request, _query_of(target))
+        return await _show(request, target, self._pages.routes.get(target.path))
 
     async def handle_watched(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request to ``--listen-metrics-urls``: metrics and health, and nothing else."""
         target = paths.parse(request.raw_path)
-        page = self._watched.get(target.path)
-        return replies.without_origin(await _show(request, target, page))
+        if target.path == METRICS:
+            return replies.without_origin(await self._metrics(request, {}))
+        return replies.without_origin(await _show(request, target, self._watched.get(target.path)))
 
 
 async def _show(request: web.BaseRequest, target: paths.Target, page: Page | None) -> web.StreamResponse:
     if page is None:
         return replies.text_error(404, "404 page not found")
-    if request.method != "GET" and target.path != METRICS:
+    if request.method != "GET":
         return replies.not_allowed(Allow="GET")
-    return await page(request, parse_qs(target.query.removeprefix("?"), keep_blank_values=True))
+    return await page(request, _query_of(target))
+
+
+def _query_of(target: paths.Target) -> Query:
+    return parse_qs(target.query.removeprefix("?"), keep_blank_values=True)

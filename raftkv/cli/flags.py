@@ -10,6 +10,9 @@ PREFIX = "RAFTKV_"
 OTHER_VARIABLES = frozenset({"RAFTKV_DATA", "RAFTKV_PORTS", "RAFTKV_PROGRAM"})
 """Variables of the verbs for the local cluster; ``serve`` does not read them."""
 
+CHAOS_TOKEN = "RAFTKV_CHAOS_TOKEN"  # noqa: S105 - a name, no secret
+"""A variable that is no flag, for everybody on the machine sees a command line."""
+
 
 class Flag(NamedTuple):
     """One flag. ``default`` is the text shown in the help; the value is set by the configuration."""
@@ -17,6 +20,8 @@ class Flag(NamedTuple):
     name: str
     default: str
     help: str
+    alone: str | None = None
+    """What the flag means without a value; None: it needs one."""
 
     @property
     def field(self) -> str:
@@ -71,6 +76,8 @@ FLAGS = (
     Flag("lease-reads", "false", "true: a leader serves reads by its clock; see docs/decisions/005"),
     Flag("check-rules", "false", "true: hold every step against the rules of Raft; slow, for finding bugs"),
     Flag("record-core", "(none)", "a new file for a record of every call of the core; for finding bugs"),
+    Flag("chaos", "false", "true: take orders to have faults, see docs/api.md; for tests only", alone="true"),
+    Flag("chaos-token-file", "(none)", "a file with the token for --chaos, which only its owner may read"),
     Flag("log-level", "info", "debug, info, warning or error"),
     Flag("log-format", "text", "text or json"),
 )
@@ -81,7 +88,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("flags", f"each also as {PREFIX}..., e.g. {FLAGS[1].variable}")
     for flag in FLAGS:
         text = f"{flag.help} (default: {flag.default})"
-        group.add_argument(f"--{flag.name}", dest=flag.field, metavar="VALUE", default=None, help=text)
+        group.add_argument(
+            f"--{flag.name}",
+            dest=flag.field,
+            metavar="VALUE",
+            default=None,
+            help=text,
+            nargs=None if flag.alone is None else "?",
+            const=flag.alone,
+        )
 
 
 def settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str]:
@@ -99,10 +114,12 @@ def settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[
         value = environ.get(flag.variable) if value is None else value
         if value is not None:
             given[flag.field] = value
+    if CHAOS_TOKEN in environ:
+        given["chaos_token"] = environ[CHAOS_TOKEN]
     return given
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return the ``RAFTKV_...`` variables that mean nothing: probably misspelt."""
-    known = {flag.variable for flag in FLAGS} | OTHER_VARIABLES
+    known = {flag.variable for flag in FLAGS} | OTHER_VARIABLES | {CHAOS_TOKEN}
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

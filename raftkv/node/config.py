@@ -42,6 +42,7 @@ LISTS = frozenset({"cors", "host_whitelist"})
 
 SWITCHES = frozenset(
     {
+        "chaos",
         "check_rules",
         "enable_raftkv_api",
         "experimental_enable_lease_checkpoint",
@@ -93,6 +94,9 @@ class Config:
     experimental_enable_lease_checkpoint_persist: bool = False  # a checkpoint always outlasts restarts
     check_rules: bool = False
     record_core: str = ""
+    chaos: bool = False
+    chaos_token_file: str = ""
+    chaos_token: str = field(default="", repr=False)  # of the environment: a command line can be seen by all
     log_level: str = "info"
     log_format: str = "text"
 
@@ -114,6 +118,7 @@ class Config:
                 "--experimental-enable-lease-checkpoint-persist needs --experimental-enable-lease-checkpoint"
             )
         self._check_progress_interval()
+        self._check_chaos()
         if self.metrics not in METRICS:
             raise ConfigError(f"--metrics {self.metrics!r}: use one of {', '.join(METRICS)}")
         if self.log_level not in LOG_LEVELS:
@@ -192,6 +197,12 @@ class Config:
             raise ConfigError(
                 f"--experimental-watch-progress-notify-interval {interval!r}: use a duration such as 10m"
             )
+
+    def _check_chaos(self) -> None:
+        if self.chaos_token_file and not self.chaos:
+            raise ConfigError(f"--chaos-token-file {self.chaos_token_file}: it is of no use without --chaos")
+        if self.chaos and not self.enable_raftkv_api:
+            raise ConfigError("--chaos needs --enable-raftkv-api: its verbs are under /raftkv/v1/")
 
     def _check_urls(self) -> None:
         for flag, urls in (
