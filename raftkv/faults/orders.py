@@ -81,7 +81,7 @@ class Orders(NamedTuple):
 
     heal: bool = False
     disks: Mapping[str, DiskFault] = {}
-    links: Sequence[LinkFault] = ()
+    links: tuple[LinkFault, ...] = ()
     clock: ClockFault | None = None
 
 
@@ -116,7 +116,7 @@ def _given(fault: DiskFault | LinkFault | ClockFault) -> dict[str, Any]:
 def decode(body: bytes) -> Orders:
     """Return the orders in a request's body. Raises InvalidRequest: which value, what it may be."""
     try:
-        document = json.loads(body or b"{}", parse_constant=_refuse_constant)
+        document = json.loads(body.decode() or "{}", parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is not JSON: {str(error)[:200]}") from None
     whole = _Fields("", document, ("heal", "disk", "links", "clock"))
@@ -128,7 +128,7 @@ def decode(body: bytes) -> Orders:
     return Orders(
         heal=whole.switch("heal"),
         disks={name: _disk(f"disk.{name}", disks.value(name, {})) for name in DISKS if disks.has(name)},
-        links=[_link(f"links[{number}]", link) for number, link in enumerate(links)],
+        links=tuple(_link(f"links[{number}]", link) for number, link in enumerate(links)),
         clock=None if clock is None else _clock(clock),
     )
 
@@ -204,13 +204,15 @@ def _disk(place: str, value: Any) -> DiskFault:
 
 def _link(place: str, value: Any) -> LinkFault:
     fields = _Fields(place, value, ("from", "to", *LinkFault._fields[2:]))
-    delay = fields.number("delay_ms", 0, MOST_MS)
+    delay, jitter = fields.number("delay_ms", 0, MOST_MS), fields.number("jitter_ms", 0, MOST_MS)
+    if jitter > delay:
+        raise InvalidRequest(f"{place}.jitter_ms: {jitter:g} is above delay_ms, {delay:g}")
     return LinkFault(
         fields.member("from"),
         fields.member("to"),
         fields.switch("cut"),
         delay,
-        fields.number("jitter_ms", 0, delay),
+        jitter,
         fields.number("drop", 0, 1),
         fields.number("duplicate", 0, 1),
         fields.seconds(),

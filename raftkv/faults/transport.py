@@ -107,15 +107,22 @@ class FaultyTransport:
 
     async def _request(self, peer: int, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
         """Make a request over the way there, and take its answer over the way back."""
-        there = self.links.get((self._member_id, peer))
-        back = self.links.get((peer, self._member_id))
-        if there is None and back is None:
-            return await call()
         deadline = asyncio.get_running_loop().time() + seconds
-        await _pass(there, peer, deadline)
+        await self._pass((self._member_id, peer), peer, deadline)
         answer = await call()
-        await _pass(back, peer, deadline)
+        await self._pass((peer, self._member_id), peer, deadline)
         return answer
+
+    async def _pass(self, ends: Ends, peer: int, deadline: float) -> None:
+        """Pass a link in time. Raises PeerUnavailable, and counts that."""
+        if (link := self.links.get(ends)) is None:
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await link.passable()
+        except TimeoutError:
+            link.effects.requests_failed += 1
+            raise PeerUnavailable(f"member {peer:x} does not answer (a fault that was ordered)") from None
 
 
 class _FaultyReceiver:
@@ -136,15 +143,3 @@ class _FaultyReceiver:
 
     async def answer(self, question: bytes) -> bytes:
         return await self._receiver.answer(question)
-
-
-async def _pass(link: FaultyLink | None, peer: int, deadline: float) -> None:
-    """Pass a link in time. Raises PeerUnavailable, and counts that."""
-    if link is None:
-        return
-    try:
-        async with asyncio.timeout_at(deadline):
-            await link.passable()
-    except TimeoutError:
-        link.effects.requests_failed += 1
-        raise PeerUnavailable(f"member {peer:x} does not answer (a fault that was ordered)") from None
