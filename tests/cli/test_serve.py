@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -157,3 +158,40 @@ def test_a_folder_in_use_and_one_of_another_cluster_are_refused_with_a_sentence(
     for done in (second, other):
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_member_with_fault_verbs_ends_with_its_disk_and_says_why(
+    command: Command, settings: dict[str, str]
+) -> None:
+    token = command.folder / "token"
+    token.write_text("a token that is none")
+    token.chmod(0o600)
+    words = ["serve", "--chaos", "--chaos-token-file", "token", *flags(settings)]
+    refused = command(*words)
+    assert refused.returncode == Exit.FAILED
+    assert "--chaos-token-file token: a token has 16 to 256 printable characters" in refused.stderr
+    token.write_text("0123456789abcdef\n")
+    client = SyncClient([settings["listen-client-urls"]])
+    with command.started(*words) as serve:
+        assert wait_until(lambda: is_healthy(client), SECONDS), serve.text()
+        order = Request(
+            f"{settings['listen-client-urls']}/raftkv/v1/chaos",
+            b'{"disk": {"log": {"fail_fsyncs": 1}}}',
+            {"Authorization": "Bearer 0123456789abcdef"},
+        )
+        with urlopen(order) as answer:
+            assert answer.status == 200
+        with pytest.raises(RaftKvError):
+            client.put(b"k", b"v")
+        assert serve.process.wait(SECONDS) == Exit.FAILED
+        assert "error   solo: stopped: data/member/wal/" in serve.text()
+        assert "sync failed: Input/output error (a fault that was ordered)" in serve.text()
+
+
+def test_a_token_in_the_environment_is_not_misspelt(command: Command, settings: dict[str, str]) -> None:
+    client = SyncClient([settings["listen-client-urls"]])
+    given = {"RAFTKV_CHAOS": "true", "RAFTKV_CHAOS_TOKEN": "0123456789abcdef"}
+    with command.started("serve", *flags(settings), **given) as serve:
+        assert wait_until(lambda: is_healthy(client), SECONDS), serve.text()
+        assert "warning" not in serve.text()
+        assert serve.signal(signal.SIGTERM) == Exit.OK
