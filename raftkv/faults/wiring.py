@@ -16,7 +16,7 @@ from raftkv.node.transport import Transport
 from raftkv.storage.disk import Disk
 from raftkv.trace import Emit
 
-SEGMENT_BYTES: Final = 256 * 1024
+SEGMENT_BYTES: Final = 64 * 1024
 """Of a log with faults: so small that a full disk is felt soon."""
 
 Names = Callable[[], Mapping[int, str]]

@@ -18,7 +18,7 @@ async def test_a_full_disk_refuses_writes_clearly_and_goes_on_when_there_is_room
         await member.verbs.order(Orders(disks={"log": DiskFault(full=True)}))
         status, answer, written = 200, {}, 0
         while status == 200:
-            status, answer = await member.put(10_000)
+            status, answer = await member.put(100)
             written += status == 200
             assert written < 1000
         assert (status, answer["message"]) == (429, "etcdserver: mvcc: database space exceeded")
@@ -162,3 +162,15 @@ async def test_leadership_goes_to_who_is_named(tmp_path: Path) -> None:
         async with session.post(url, json={"targetID": str(target.server.node.member_id)}) as reply:
             assert reply.status == 200
         assert leader_of(members) is target
+
+
+async def test_a_failed_fsync_of_a_snapshot_ends_the_member_too_and_harms_nothing(tmp_path: Path) -> None:
+    settings = configs(tmp_path)
+    async with running(settings) as [member]:
+        await member.verbs.order(Orders(disks={"snapshots": DiskFault(fail_fsyncs=1)}))
+        with pytest.raises((VerbRefused, aiohttp.ClientError)):
+            await member.verbs.snapshot()
+        await asyncio.wait({member.task})
+        assert isinstance(member.task.exception(), ExceptionGroup)
+    async with running(settings) as [member]:
+        assert (await member.verbs.snapshot())["index"] > 0
