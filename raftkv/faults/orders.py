@@ -116,9 +116,14 @@ def _given(fault: DiskFault | LinkFault | ClockFault) -> dict[str, Any]:
 def decode(body: bytes) -> Orders:
     """Return the orders in a request's body. Raises InvalidRequest: which value, what it may be."""
     try:
-        document = json.loads(body.decode() or "{}", parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return _orders(json.loads(body.decode() or "{}", parse_constant=_refuse_constant))
+    except RecursionError:
+        raise InvalidRequest("the body has too many objects or lists within each other") from None
+    except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {str(error)[:200]}") from None
+
+
+def _orders(document: Any) -> Orders:
     whole = _Fields("", document, ("heal", "disk", "links", "clock"))
     disks = _Fields("disk", whole.value("disk", {}), DISKS)
     links = whole.value("links", [])

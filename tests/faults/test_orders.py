@@ -119,6 +119,14 @@ def test_what_is_no_json_is_refused_and_the_text_can_be_sent(body: bytes) -> Non
         assert len(str(error).encode()) < 400
 
 
+@pytest.mark.parametrize("depth", [10, 300, 900, 960, 980, 990, 1000, 2000])
+@pytest.mark.parametrize(("open_", "close"), [("[", "]"), ('{"heal":', "}"), ('{"disk":', "}")])
+def test_no_depth_of_nesting_does_harm(depth: int, open_: str, close: str) -> None:
+    for body in (f"{open_ * depth}1{close * depth}", f'{{"links": {open_ * depth}1{close * depth}}}'):
+        with pytest.raises(InvalidRequest):
+            decode(body.encode())
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_do_harm(body: bytes) -> None:
     try:
