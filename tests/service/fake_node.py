@@ -11,9 +11,9 @@ from raftkv.mvcc.commands import PublishMember, RequestId, encode_command
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.membership import MemberChange, MemberInfo, check_change, encode_bootstrap, encode_change
 from raftkv.mvcc.watch import Watches
+from raftkv.node.changes import CHANGE_OF
 from raftkv.node.config import Config
 from raftkv.node.expiry import Expiry
-from raftkv.node.node import CHANGES
 from raftkv.node.open_streams import OpenStreams
 from raftkv.node.questions import KeepAlive, Question, TimeToLive
 from raftkv.node.quota import Quota
@@ -178,9 +178,9 @@ class FakeNode:
     async def change_members(self, kind: ChangeKind, member: MemberInfo) -> list[MemberInfo]:
         if self.refusals:
             raise self.refusals.pop(0)
-        check_change(self.members(), CHANGES[kind], member, self.config.max_learners)
+        check_change(self.members(), CHANGE_OF[kind], member, self.config.max_learners)
         index = self.applied_index + 1
-        change = MemberChange(RequestId(self.member_id, 1, index), CHANGES[kind], member)
+        change = MemberChange(RequestId(self.member_id, 1, index), CHANGE_OF[kind], member)
         applied = self.machine.apply_configuration(index, encode_change(change))
         assert applied is not None
         assert isinstance(applied.response, list)
