@@ -15,13 +15,17 @@ from raftkv.checkers.json_writer import write_history
 from raftkv.checkers.linearizability import MAX_STEPS, check
 from raftkv.checkers.models import REFUSED, CasRegister, KvAppend, Model
 from raftkv.checkers.mvcc_kv import Kv, MvccKv
-from raftkv.checkers.verdict import Validity, Verdict
+from raftkv.checkers.registry import MODELS, Examined, examine_file
+from raftkv.checkers.verdict import Anomaly, Validity, Verdict
 
 __all__ = [
     "FORMAT",
     "MAX_STEPS",
+    "MODELS",
     "REFUSED",
+    "Anomaly",
     "CasRegister",
+    "Examined",
     "HistoryError",
     "Kv",
     "KvAppend",
@@ -33,6 +37,7 @@ __all__ = [
     "Validity",
     "Verdict",
     "check",
+    "examine_file",
     "parse_history",
     "read_history",
     "write_history",

@@ -29,11 +29,15 @@ def read_history(path: Path, model: str) -> Recorded:
     Raises ``HistoryError`` with file and line for what is no such history, ``OSError`` when the file can't
     be read.
     """
+    return parse_history(read_text(path), model, str(path))
+
+
+def read_text(path: Path) -> str:
+    """Read a file. Raises ``HistoryError`` for what is no text, ``OSError`` when the file can't be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise HistoryError(str(path), f"no text in UTF-8: {error.reason} at byte {error.start}") from None
-    return parse_history(text, model, str(path))
 
 
 def parse_history(text: str, model: str, name: str = "history") -> Recorded:

@@ -9,13 +9,14 @@ from typing import Any
 
 from raftkv.checkers import (
     MAX_STEPS,
+    Anomaly,
+    Examined,
     HistoryError,
     Operation,
     Outcome,
     Validity,
     Verdict,
-    check,
-    read_history,
+    examine_file,
 )
 from raftkv.cli.exits import Exit
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_file(file: str, model_name: str, max_steps: int, *, as_json: bool) -> Exit:
     start = time.process_time()
     try:
-        operations, model = read_history(Path(file), model_name)
+        examined = examine_file(Path(file), model_name, max_steps)
     except (HistoryError, OSError) as error:
         reason = str(error) if isinstance(error, HistoryError) else f"{file}: {error.strerror or error}"
         if as_json:
@@ -42,14 +43,12 @@ def _check_file(file: str, model_name: str, max_steps: int, *, as_json: bool) ->
         else:
             print(_printable(f"raftkv: {reason}"), file=sys.stderr)
         return Exit.USAGE
-    verdict = check(operations, model, max_steps=max_steps)
     seconds = time.process_time() - start
     if as_json:
-        print(_line(_as_object(file, verdict, seconds, len(operations))), flush=True)
+        print(_line(_as_object(file, examined, seconds)), flush=True)
     else:
-        text = "\n".join(_as_text(file, verdict, seconds, len(operations)))
-        print(_printable(text), flush=True)
-    return Exit.OK if verdict.validity is Validity.VALID else Exit.FAILED
+        print(_printable("\n".join(_as_text(file, examined, seconds))), flush=True)
+    return Exit.OK if examined.verdict.validity is Validity.VALID else Exit.FAILED
 
 
 def _printable(text: str) -> str:
@@ -61,19 +60,28 @@ def _line(value: dict[str, Any]) -> str:
     return json.dumps(value)
 
 
-def _as_object(file: str, verdict: Verdict, seconds: float, count: int) -> dict[str, Any]:
+def _as_object(file: str, examined: Examined, seconds: float) -> dict[str, Any]:
+    verdict = examined.verdict
     found: dict[str, Any] = {
         "file": file,
         "verdict": verdict.validity.value,
         "seconds": round(seconds, 6),
-        "operations": count,
+        "operations": examined.operations,
         "steps": verdict.steps,
+        **examined.facts,
     }
     if verdict.reason:
         found["reason"] = verdict.reason
-    if verdict.validity is Validity.INVALID:
+    if verdict.anomalies:
+        found["anomalies"] = [_anomaly(one) for one in verdict.anomalies]
+    elif verdict.validity is Validity.INVALID:
         found |= {"placed": len(verdict.placed), "refused": [_fields(one) for one in verdict.refused]}
     return found
+
+
+def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
+    operations = [_fields(one) for one in anomaly.operations]
+    return {"name": anomaly.name, "text": anomaly.text, "operations": operations}
 
 
 def _fields(operation: Operation) -> dict[str, Any]:
@@ -88,19 +96,28 @@ def _fields(operation: Operation) -> dict[str, Any]:
     }
 
 
-def _as_text(file: str, verdict: Verdict, seconds: float, count: int) -> list[str]:
-    """Return the line of a file, and behind an invalid one the operations that could not be placed."""
+def _as_text(file: str, examined: Examined, seconds: float) -> list[str]:
+    """Return the line of a file, and behind an invalid one what makes it so."""
+    verdict = examined.verdict
     reason = f": {verdict.reason}" if verdict.reason else ""
-    lines = [f"{file}: {verdict.validity.value} ({count} operations, {seconds:.3f} s){reason}"]
-    if verdict.validity is Validity.INVALID:
-        last = verdict.placed[-1:]
-        lines.append(
-            f"  an order was found for {len(verdict.placed)} operations" + (", the last one:" if last else "")
-        )
-        lines += [f"    {_sentence(one)}" for one in last]
-        lines.append("  could not be placed:")
-        lines += [f"    {_sentence(one)}" for one in verdict.refused]
+    count = f"{examined.operations} operations, {seconds:.3f} s"
+    lines = [f"{file}: {verdict.validity.value} ({count}){reason}"]
+    for anomaly in verdict.anomalies:
+        lines += [f"  {anomaly.name}:", *(f"    {line}" for line in anomaly.text.splitlines())]
+    if verdict.validity is Validity.INVALID and not verdict.anomalies:
+        lines += _unplaced(verdict)
     return lines
+
+
+def _unplaced(verdict: Verdict) -> list[str]:
+    """Return how far an order was found, and the operations that could not come next."""
+    last = verdict.placed[-1:]
+    return [
+        f"  an order was found for {len(verdict.placed)} operations" + (", the last one:" if last else ""),
+        *(f"    {_sentence(one)}" for one in last),
+        "  could not be placed:",
+        *(f"    {_sentence(one)}" for one in verdict.refused),
+    ]
 
 
 def _sentence(operation: Operation) -> str:

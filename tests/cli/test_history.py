@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from raftkv.checkers import MODELS
 from raftkv.cli.main import main
 from tests.cli.command import Command
 
@@ -113,6 +115,14 @@ def test_wrong_words_are_a_usage_error(words: list[str], capsys: Output) -> None
         main(words)
     assert ended.value.code == 2
     assert "usage: raftkv" in capsys.readouterr().err
+
+
+def test_the_command_line_offers_all_models(capsys: Output) -> None:
+    with pytest.raises(SystemExit):
+        main(["history", "check", "--help"])
+    offered = re.search(r"--model \{([^}]*)\}", capsys.readouterr().out)
+    assert offered is not None
+    assert re.split(r",\s*", offered[1]) == list(MODELS)
 
 
 def test_half_characters_in_names_and_values_are_printed_as_escapes(command: Command) -> None:
