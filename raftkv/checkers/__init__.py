@@ -5,17 +5,23 @@ They know nothing of raftkv's servers and hold for any system's histories. In on
     verdict = check(operations, MvccKv())
 
 An ``Operation`` has its times, its request and its answer in the shape of the model; ``read_history`` reads
-them from files.
+them from files. For transactions, banks, sets and counters there is a function each, ``check_list_append``
+and so on; ``MODELS`` has all models by name.
 """
 
+from raftkv.checkers.bank import check_bank
+from raftkv.checkers.counter import check_counter
 from raftkv.checkers.formats import Recorded, parse_history, read_history
 from raftkv.checkers.history import HistoryError, Operation, Outcome
 from raftkv.checkers.json_lines import FORMAT
 from raftkv.checkers.json_writer import write_history
 from raftkv.checkers.linearizability import MAX_STEPS, check
+from raftkv.checkers.list_append import check_list_append
 from raftkv.checkers.models import REFUSED, CasRegister, KvAppend, Model
 from raftkv.checkers.mvcc_kv import Kv, MvccKv
+from raftkv.checkers.records import Records, parse_records, write_records
 from raftkv.checkers.registry import MODELS, Examined, examine_file
+from raftkv.checkers.sets import check_set, count_set
 from raftkv.checkers.verdict import Anomaly, Validity, Verdict
 
 __all__ = [
@@ -34,11 +40,19 @@ __all__ = [
     "Operation",
     "Outcome",
     "Recorded",
+    "Records",
     "Validity",
     "Verdict",
     "check",
+    "check_bank",
+    "check_counter",
+    "check_list_append",
+    "check_set",
+    "count_set",
     "examine_file",
     "parse_history",
+    "parse_records",
     "read_history",
     "write_history",
+    "write_records",
 ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.json_lines import FORMAT
@@ -19,17 +19,31 @@ def write_history(operations: Sequence[Operation], model: Model) -> Iterator[str
     certainly did not happen is left out: in this format a cas that fails has compared unequal.
     """
     kept = [one for one in operations if one.outcome is not Outcome.FAIL or one.input[0] != "cas"]
+    describe = _mvcc_event if isinstance(model, MvccKv) else _keyed_event
+    return write_events(kept, {"model": model.name, **_initial(model)}, describe)
+
+
+class Describe(Protocol):
+    """Says what stands in the line of an operation's call or completion, besides time and process."""
+
+    def __call__(self, operation: Operation, *, completed: bool) -> dict[str, Any]:
+        """Return the fields, ``type`` among them."""
+
+
+def write_events(
+    operations: Sequence[Operation], header: dict[str, Any], describe: Describe
+) -> Iterator[str]:
+    """Yield a header and a line for each call and completion, in real-time order."""
     moments: list[tuple[float, int, int]] = []
-    for number, operation in enumerate(kept):
+    for number, operation in enumerate(operations):
         unknown = operation.outcome is Outcome.UNKNOWN or operation.returned is None
         moments.append((operation.call, 0, number))
         moments.append((_FOREVER if unknown else operation.returned or 0, 1, number))
     last = max((time for time, _, _ in moments if time != _FOREVER), default=0)
-    describe = _mvcc_event if isinstance(model, MvccKv) else _keyed_event
-    yield _line({"format": FORMAT, "model": model.name, **_initial(model)})
+    yield _line({"format": FORMAT, **header})
     for index, (time, completes, number) in enumerate(sorted(moments)):
-        head = {"index": index, "time": min(time, last), "process": kept[number].process}
-        yield _line(head | describe(kept[number], completed=bool(completes)))
+        head = {"index": index, "time": min(time, last), "process": operations[number].process}
+        yield _line(head | describe(operations[number], completed=bool(completes)))
 
 
 def _initial(model: Model) -> dict[str, Any]:
@@ -42,7 +56,8 @@ def _line(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _type(operation: Operation, *, completed: bool) -> str:
+def event_type(operation: Operation, *, completed: bool) -> str:
+    """Return invoke, ok, fail or info."""
     if not completed:
         return "invoke"
     return {Outcome.OK: "ok", Outcome.FAIL: "fail", Outcome.UNKNOWN: "info"}[operation.outcome]
@@ -50,18 +65,18 @@ def _type(operation: Operation, *, completed: bool) -> str:
 
 def _keyed_event(operation: Operation, *, completed: bool) -> dict[str, Any]:
     name, key, *arguments = operation.input
-    event_type = _type(operation, completed=completed)
+    kind = event_type(operation, completed=completed)
     value: Any = arguments[0] if arguments else None
     if name == "cas":
         value = arguments
-        event_type = "fail" if event_type == "ok" and not operation.output else event_type
-    elif event_type == "ok" and not arguments:
+        kind = "fail" if kind == "ok" and not operation.output else kind
+    elif kind == "ok" and not arguments:
         value = operation.output
-    return {"type": event_type, "f": name, "key": key, "value": value}
+    return {"type": kind, "f": name, "key": key, "value": value}
 
 
 def _mvcc_event(operation: Operation, *, completed: bool) -> dict[str, Any]:
-    event = {"type": _type(operation, completed=completed), "op": _op(operation.input)}
+    event = {"type": event_type(operation, completed=completed), "op": _op(operation.input)}
     return event | {"result": _result(operation)} if event["type"] == "ok" else event
 
 

@@ -5,11 +5,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from raftkv.checkers.bank import check_bank
+from raftkv.checkers.counter import check_counter
 from raftkv.checkers.formats import parse_history, read_text
+from raftkv.checkers.history import HistoryError
 from raftkv.checkers.linearizability import MAX_STEPS, check
+from raftkv.checkers.list_append import check_list_append, is_serializable
 from raftkv.checkers.models import CasRegister, KvAppend
 from raftkv.checkers.mvcc_kv import MvccKv
-from raftkv.checkers.verdict import Verdict
+from raftkv.checkers.records import BANK, COUNTER, LIST_APPEND, SET, parse_records
+from raftkv.checkers.sets import check_set, count_set
+from raftkv.checkers.verdict import Validity, Verdict
 
 
 class Examined(NamedTuple):
@@ -34,11 +40,60 @@ def _examine_linearizable(text: str, name: str, max_steps: int, *, model: str) -
     return Examined(check(operations, found, max_steps=max_steps), len(operations))
 
 
+def _number(header: Mapping[str, Any], field: str, name: str) -> int | None:
+    value = header.get(field)
+    if value is not None and type(value) is not int:
+        raise HistoryError(f"{name}:1", f"{field} is no whole number: {value!r}")
+    return value
+
+
+def _names(header: Mapping[str, Any], field: str, name: str) -> list[str] | None:
+    value = header.get(field)
+    if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        raise HistoryError(f"{name}:1", f"{field} is no list of names: {value!r}")
+    return value
+
+
+def _examine_list_append(text: str, name: str, _max_steps: int) -> Examined:
+    operations, _ = parse_records(text, LIST_APPEND, name)
+    verdict = check_list_append(operations)
+    facts = {
+        "serializable": is_serializable(verdict.anomalies),
+        "strict_serializable": verdict.validity is Validity.VALID,
+    }
+    return Examined(verdict, len(operations), facts)
+
+
+def _examine_bank(text: str, name: str, _max_steps: int) -> Examined:
+    operations, header = parse_records(text, BANK, name)
+    verdict = check_bank(
+        operations,
+        total=_number(header, "total", name),
+        accounts=_names(header, "accounts", name),
+        negative_balances=bool(header.get("negative_balances")),
+    )
+    return Examined(verdict, len(operations))
+
+
+def _examine_set(text: str, name: str, _max_steps: int) -> Examined:
+    operations, _ = parse_records(text, SET, name)
+    return Examined(check_set(operations), len(operations), count_set(operations))
+
+
+def _examine_counter(text: str, name: str, _max_steps: int) -> Examined:
+    operations, header = parse_records(text, COUNTER, name)
+    return Examined(check_counter(operations, initial=_number(header, "initial", name) or 0), len(operations))
+
+
 MODELS: dict[str, Examine] = {
     **{
         model.name: partial(_examine_linearizable, model=model.name)
         for model in (CasRegister, KvAppend, MvccKv)
     },
+    LIST_APPEND: _examine_list_append,
+    BANK: _examine_bank,
+    SET: _examine_set,
+    COUNTER: _examine_counter,
 }
 """All models, in the order of the documentation."""
 

@@ -1,5 +1,6 @@
 """What a check of a history ends with."""
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
@@ -39,3 +40,14 @@ class Verdict(NamedTuple):
     placed: tuple[Operation, ...] = ()
     refused: tuple[Operation, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
+
+
+def one_of_each(anomalies: Iterable[Anomaly], steps: int) -> Verdict:
+    """Return the verdict on a history with these anomalies: the first of each name, by name."""
+    kept: dict[str, Anomaly] = {}
+    for one in anomalies:
+        kept.setdefault(one.name, one)
+    if not kept:
+        return Verdict(Validity.VALID, steps)
+    names = sorted(kept)
+    return Verdict(Validity.INVALID, steps, ", ".join(names), anomalies=tuple(kept[name] for name in names))

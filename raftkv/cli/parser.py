@@ -221,11 +221,11 @@ def _add_history(verbs: Any) -> None:
         allow_abbrev=False,
     )
     actions = history.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = _verb(actions, "check", "tell whether histories are linearizable", _history, _JSON)
+    check = _verb(actions, "check", "tell whether histories are right", _history, _JSON)
     check.add_argument(
         "--model",
         required=True,
-        choices=("cas-register", "kv-append", "mvcc-kv"),
+        choices=("cas-register", "kv-append", "mvcc-kv", "list-append", "bank", "set", "counter"),
         help="what the system was meant to be",
     )
     check.add_argument(

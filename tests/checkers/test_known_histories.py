@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 
-from raftkv.checkers import Validity, check, read_history
+from raftkv.checkers import Validity, check, examine_file, read_history
 
 FOLDER = Path(__file__).parent / "histories"
+SINGLE = ("cas-register", "kv-append", "mvcc-kv")
 
 
-def recorded() -> list[dict[str, Any]]:
-    """Every recorded history: file, model and verdict."""
+def recorded(*models: str) -> list[dict[str, Any]]:
+    """Every recorded history of these models, or of those of single operations: file, model and verdict."""
+    return [known for known in everything() if known["model"] in (models or SINGLE)]
+
+
+def everything() -> list[dict[str, Any]]:
     found = []
     for verdicts in sorted(FOLDER.glob("*/verdicts.json")):
         for known in json.loads(verdicts.read_text(encoding="utf-8")):
@@ -36,14 +41,25 @@ def test_the_verdict_is_the_known_one(known: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "known",
-    [known for known in recorded() if known["model"] == "mvcc-kv"],
+    recorded("mvcc-kv"),
     ids=lambda known: known["path"].name,
 )
 def test_the_search_alone_comes_to_the_same_verdict(known: dict[str, Any]) -> None:
     check_recorded(known, by_revision=False)
 
 
+@pytest.mark.parametrize("known", recorded("list-append"), ids=lambda known: known["file"])
+def test_transactions_have_the_known_anomalies(known: dict[str, Any]) -> None:
+    found = examine_file(known["path"], known["model"])
+    names = [one.name for one in found.verdict.anomalies]
+    assert names == sorted(known["anomalies"] + known.get("also", []))
+    assert (found.verdict.validity is Validity.VALID) == known["valid"]
+    assert found.facts == {"serializable": known["serializable"], "strict_serializable": known["valid"]}
+    assert found.operations == known["operations"]
+
+
 def test_no_history_is_left_out() -> None:
     files = {path for path in FOLDER.rglob("*") if path.suffix in (".log", ".txt", ".jsonl")}
-    assert files == {known["path"] for known in recorded()}
-    assert len(files) == 34 + 2 + 31
+    assert files == {known["path"] for known in everything()}
+    assert len(recorded()) == 34 + 2 + 31
+    assert len(recorded("list-append")) == 15
