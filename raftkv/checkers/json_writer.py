@@ -33,7 +33,12 @@ class Describe(Protocol):
 def write_events(
     operations: Sequence[Operation], header: dict[str, Any], describe: Describe
 ) -> Iterator[str]:
-    """Yield a header and a line for each call and completion, in real-time order."""
+    """Yield a header and a line for each call and completion, in real-time order.
+
+    Calls come before completions at the same time, so that what touches stays concurrent. A client that goes
+    on at that instant has another process number there, for its last operation is still open.
+    """
+    processes = _processes(operations)
     moments: list[tuple[float, int, int]] = []
     for number, operation in enumerate(operations):
         unknown = operation.outcome is Outcome.UNKNOWN or operation.returned is None
@@ -42,8 +47,25 @@ def write_events(
     last = max((time for time, _, _ in moments if time != _FOREVER), default=0)
     yield _line({"format": FORMAT, **header})
     for index, (time, completes, number) in enumerate(sorted(moments)):
-        head = {"index": index, "time": min(time, last), "process": operations[number].process}
+        head = {"index": index, "time": min(time, last), "process": processes[number]}
         yield _line(head | describe(operations[number], completed=bool(completes)))
+
+
+def _processes(operations: Sequence[Operation]) -> list[int]:
+    """Return the process numbers of operations, new ones for those called when their last one returned."""
+    processes = [operation.process for operation in operations]
+    new = max(processes, default=0) + 1
+    returned: dict[int, float | None] = {}
+    for number in sorted(range(len(operations)), key=lambda number: _times(operations[number])):
+        operation = operations[number]
+        if returned.get(operation.process) == operation.call:
+            processes[number], new = new, new + 1
+        returned[operation.process] = operation.returned
+    return processes
+
+
+def _times(operation: Operation) -> tuple[float, float]:
+    return operation.call, _FOREVER if operation.returned is None else operation.returned
 
 
 def _initial(model: Model) -> dict[str, Any]:

@@ -162,7 +162,8 @@ def _txn_answer(_name: Any, steps: Any) -> tuple[Any, ...]:
 def _step(name: Any, key: Any, value: Any) -> tuple[Any, ...]:
     if name not in ("append", "r"):
         raise ValueError(f"no step {name!r}")
-    return (name, frozen(key), frozen(value))
+    plain = isinstance(value, list) and set(map(type, value)) <= {int, str}  # most lists, and long ones
+    return (name, frozen(key), tuple(value) if plain else frozen(value))
 
 
 def _check_steps(operation: Operation, name: str) -> None:

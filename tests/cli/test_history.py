@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,42 @@ def test_wrong_words_are_a_usage_error(words: list[str], capsys: Output) -> None
         main(words)
     assert ended.value.code == 2
     assert "usage: raftkv" in capsys.readouterr().err
+
+
+STALE = (
+    '{"process":1,"type":"invoke","value":[["append","x",4]]}\n'
+    '{"process":1,"type":"ok","value":[["append","x",4]]}\n'
+    '{"process":2,"type":"invoke","value":[["r","x",null]]}\n'
+    '{"process":2,"type":"ok","value":[["r","x",[]]]}\n'
+)
+
+
+def test_anomalies_of_transactions_are_explained(tmp_path: Path, capsys: Output) -> None:
+    file = tmp_path / "txns.jsonl"
+    file.write_text(STALE, encoding="utf-8")
+    assert run(str(file), model="list-append") == 1
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{file}: invalid (2 operations")
+    assert first.endswith("serializable, but not strictly: G-single-realtime")
+    assert rest[0] == "  G-single-realtime:"
+    assert "    T1 did not observe T2's append of 4 to x" in rest
+    assert not any("could not be placed" in line for line in rest)
+    assert run("--json", str(file), model="list-append") == 1
+    [answer] = objects(capsys.readouterr().out)
+    assert (answer["serializable"], answer["strict_serializable"]) == (True, False)
+    anomalies: Any = answer["anomalies"]
+    assert [one["name"] for one in anomalies] == ["G-single-realtime"]
+    assert [one["process"] for one in anomalies[0]["operations"]] == [2, 1]
+    assert "refused" not in answer
+
+
+def test_a_set_that_was_never_read_is_unknown_and_no_pass(tmp_path: Path, capsys: Output) -> None:
+    file = tmp_path / "set.jsonl"
+    file.write_text('{"process":1,"type":"invoke","f":"add","value":1}\n', encoding="utf-8")
+    assert run("--json", str(file), model="set") == 1
+    [answer] = objects(capsys.readouterr().out)
+    assert (answer["verdict"], answer["reason"]) == ("unknown", "no read was answered")
+    assert (answer["acknowledged"], answer["recovered"], answer["never_read"]) == (0, 0, 0)
 
 
 def test_the_command_line_offers_all_models(capsys: Output) -> None:
