@@ -10,19 +10,24 @@ and so on; ``MODELS`` has all models by name.
 """
 
 from raftkv.checkers.bank import check_bank
+from raftkv.checkers.changes import Change
 from raftkv.checkers.counter import check_counter
+from raftkv.checkers.election import ElectionRun
 from raftkv.checkers.formats import Recorded, parse_history, read_history
 from raftkv.checkers.history import HistoryError, Operation, Outcome
 from raftkv.checkers.json_lines import FORMAT
 from raftkv.checkers.json_writer import write_history
+from raftkv.checkers.lease import LeaseRun
 from raftkv.checkers.linearizability import MAX_STEPS, check
 from raftkv.checkers.list_append import check_list_append
+from raftkv.checkers.lock import LockRun
 from raftkv.checkers.models import REFUSED, CasRegister, KvAppend, Model
 from raftkv.checkers.mvcc_kv import Kv, MvccKv
 from raftkv.checkers.records import Records, parse_records, write_records
 from raftkv.checkers.registry import MODELS, Examined, examine_file
 from raftkv.checkers.sets import check_set, count_set
 from raftkv.checkers.verdict import Anomaly, Validity, Verdict
+from raftkv.checkers.watch import WatchEvent, WatchReply, WatchRun, WatchStream
 
 __all__ = [
     "FORMAT",
@@ -31,10 +36,14 @@ __all__ = [
     "REFUSED",
     "Anomaly",
     "CasRegister",
+    "Change",
+    "ElectionRun",
     "Examined",
     "HistoryError",
     "Kv",
     "KvAppend",
+    "LeaseRun",
+    "LockRun",
     "Model",
     "MvccKv",
     "Operation",
@@ -43,6 +52,10 @@ __all__ = [
     "Records",
     "Validity",
     "Verdict",
+    "WatchEvent",
+    "WatchReply",
+    "WatchRun",
+    "WatchStream",
     "check",
     "check_bank",
     "check_counter",

@@ -5,9 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
+from raftkv.checkers.changes import Change
 from raftkv.checkers.history import Outcome
 from raftkv.checkers.verdict import Verdict
 from raftkv.schema.watch import WatchCreateRequest, WatchResponse
+
+__all__ = ["Change", "Client", "Finding", "Port", "Truth", "Words", "Workload"]
 
 Words = tuple[str, ...]
 """One thing for a client to do, as it stands in a scenario or a schedule."""
@@ -38,17 +41,6 @@ class Port(Protocol):
         The iterator ends or raises when the stream does; it is not opened again.
         """
         ...
-
-
-class Change(NamedTuple):
-    """One change of one key, as the log of the system has it. ``value`` None: it was deleted."""
-
-    revision: int
-    key: bytes
-    value: bytes | None
-    create_revision: int = 0
-    version: int = 0
-    lease: int = 0
 
 
 class Truth(NamedTuple):
