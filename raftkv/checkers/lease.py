@@ -15,6 +15,25 @@ asked for once in a run; keys are bytes. Times are seconds, because a lease is a
 
 ``revision`` is the store's in the answer's header. "Not found" is an answer (outcome OK), any other refusal a
 FAIL, everything in doubt UNKNOWN.
+
+Anomalies:
+
+===========  ==============================================================================================
+``early``    a key went before its lease could have run out: before the call of the last refresh that was
+             answered plus the seconds granted
+``eternal``  a lease or a key of it was still there when it had to be gone
+``split``    the keys of a lease were not deleted in one revision
+``revoke``   a revoke was answered, and at its revision there still was a key of the lease
+``revived``  a lease that was gone (revoked, expired, or not found although it had been there) was renewed, or
+             a key was attached to it
+``undead``   a key of a lease that was gone was read
+``stale``    "timetolive" showed a lease that was gone
+``grows``    "timetolive" showed more than before without a refresh, and less than a new leader gives; or
+             more than the lease ever had
+``lost``     a put with a lease was answered, and the list of changes has no such change
+===========  ==============================================================================================
+
+"Not found" is final only if the lease had been seen before: a grant in doubt may come later.
 """
 
 from collections.abc import Sequence
@@ -22,6 +41,17 @@ from typing import NamedTuple
 
 from raftkv.checkers.changes import Change
 from raftkv.checkers.history import Operation
+from raftkv.checkers.shapes import Maybe, Shapes
+
+LEASE_SHAPES: Shapes = {
+    "grant": ((int, int), (int, int)),
+    "keepalive": ((int,), (int, int)),
+    "revoke": ((int,), (int,)),
+    "timetolive": ((int,), (int, int, int)),
+    "put": ((bytes, bytes, int), (int,)),
+    "get": ((bytes,), (int, Maybe((bytes, int, int)))),
+    "delete": ((bytes,), (int, int)),
+}
 
 
 class LeaseRun(NamedTuple):

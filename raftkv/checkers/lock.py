@@ -17,6 +17,21 @@ it is a txn that compares the create revision of the lock key with the token, an
 came out; without fencing it is a plain put, and ``succeeded`` is true. ``lost`` is no request: the moment at
 which the holder learned that its lease is gone. A holder believes in its lock from the return of "acquire" to
 the call of "release" or "lost", or to the return of an update that did not succeed.
+
+Lock keys are ``lock/ID``, as in etcd's recipe. Values are unique for a resource, which only updates change.
+
+===============  ==========================================================================================
+``token``        tokens did not grow in the order of acquisition, or two holders have the same
+``fencing``      a guarded update took effect after the lock was somebody else's, or without a lock key
+``exclusion``    the lock was given to one while an older lock key was there
+``ghost``        the lock was given to one whose key was already gone
+``lost-update``  an update overwrote one that its holder had not read
+``lost``         an update was answered, and the list of changes has no such change
+``overlap``      two believed in the same lock at the same time
+===============  ==========================================================================================
+
+With fencing ``overlap`` is no anomaly: nobody can tell how long a message takes or a process sleeps. Without
+it, ``overlap`` and ``lost-update`` are to be expected under pauses, and the verdict is invalid all the same.
 """
 
 from collections.abc import Sequence
@@ -24,6 +39,17 @@ from typing import NamedTuple
 
 from raftkv.checkers.changes import Change
 from raftkv.checkers.history import Operation
+from raftkv.checkers.shapes import Shapes
+
+LOCK_SHAPES: Shapes = {
+    "acquire": ((bytes,), (int, bytes, int)),
+    "update": ((bytes, int, bytes, int, bytes), (int, bool)),
+    "release": ((bytes, int), (int,)),
+    "lost": ((bytes, int), ()),
+}
+
+EXPECTED_UNFENCED = ("overlap", "lost-update")
+"""Anomalies that a lock without fencing has to have sooner or later."""
 
 
 class LockRun(NamedTuple):

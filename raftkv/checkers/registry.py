@@ -7,15 +7,21 @@ from typing import Any, NamedTuple
 
 from raftkv.checkers.bank import check_bank
 from raftkv.checkers.counter import check_counter
+from raftkv.checkers.election_checks import check_elections
 from raftkv.checkers.formats import parse_history, read_text
 from raftkv.checkers.history import HistoryError
+from raftkv.checkers.lease_checks import check_leases
 from raftkv.checkers.linearizability import MAX_STEPS, check
 from raftkv.checkers.list_append import check_list_append, is_serializable
+from raftkv.checkers.lock_checks import check_locks
 from raftkv.checkers.models import CasRegister, KvAppend
 from raftkv.checkers.mvcc_kv import MvccKv
 from raftkv.checkers.records import BANK, COUNTER, LIST_APPEND, SET, parse_records
+from raftkv.checkers.run_files import read_elections, read_leases, read_locks
 from raftkv.checkers.sets import check_set, count_set
 from raftkv.checkers.verdict import Validity, Verdict
+from raftkv.checkers.watch_checks import check_watches
+from raftkv.checkers.watch_lines import read_watches
 
 
 class Examined(NamedTuple):
@@ -85,6 +91,26 @@ def _examine_counter(text: str, name: str, _max_steps: int) -> Examined:
     return Examined(check_counter(operations, initial=_number(header, "initial", name) or 0), len(operations))
 
 
+def _examine_watches(text: str, name: str, _max_steps: int) -> Examined:
+    run = read_watches(text, name)
+    return Examined(check_watches(run), len(run.streams))
+
+
+def _examine_leases(text: str, name: str, _max_steps: int) -> Examined:
+    run = read_leases(text, name)
+    return Examined(check_leases(run), len(run.operations))
+
+
+def _examine_locks(text: str, name: str, _max_steps: int) -> Examined:
+    run = read_locks(text, name)
+    return Examined(check_locks(run), len(run.operations), {"fenced": run.fenced})
+
+
+def _examine_elections(text: str, name: str, _max_steps: int) -> Examined:
+    run = read_elections(text, name)
+    return Examined(check_elections(run), len(run.operations))
+
+
 MODELS: dict[str, Examine] = {
     **{
         model.name: partial(_examine_linearizable, model=model.name)
@@ -94,6 +120,10 @@ MODELS: dict[str, Examine] = {
     BANK: _examine_bank,
     SET: _examine_set,
     COUNTER: _examine_counter,
+    "watch": _examine_watches,
+    "lease": _examine_leases,
+    "lock": _examine_locks,
+    "election": _examine_elections,
 }
 """All models, in the order of the documentation."""
 

@@ -57,7 +57,14 @@ def _printable(text: str) -> str:
 
 
 def _line(value: dict[str, Any]) -> str:
-    return json.dumps(value)
+    return json.dumps(value, default=_text)
+
+
+def _text(value: Any) -> str:
+    """Return keys and values, which are bytes in some models, as text."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    raise TypeError(f"not for JSON: {value!r}")
 
 
 def _as_object(file: str, examined: Examined, seconds: float) -> dict[str, Any]:

@@ -225,7 +225,10 @@ def _add_history(verbs: Any) -> None:
     check.add_argument(
         "--model",
         required=True,
-        choices=("cas-register", "kv-append", "mvcc-kv", "list-append", "bank", "set", "counter"),
+        choices=(
+            *("cas-register", "kv-append", "mvcc-kv", "list-append", "bank", "set", "counter"),
+            *("watch", "lease", "lock", "election"),
+        ),
         help="what the system was meant to be",
     )
     check.add_argument(
