@@ -55,9 +55,7 @@ class _Check:
         self._converged()
 
     def _found(self, name: str, text: str) -> None:
-        stream = self._stream
-        span = "" if not stream.range_end else f" to {shown(stream.range_end)!r}"
-        where = f"watch {stream.watch} of {shown(stream.key)!r}{span} from revision {stream.start}"
+        where = f"watch {self._stream.watch} of {span(self._stream)} from revision {self._stream.start}"
         self._findings.add(name, f"{where}: {text}")
 
     # ---------------------------------------------------------------- replies without events
@@ -173,6 +171,15 @@ def whole(stream: WatchStream) -> Iterator[WatchReply]:
             fragments = []
         else:
             yield reply
+
+
+def span(stream: WatchStream) -> str:
+    """Return in words what a watch is about."""
+    if not stream.range_end:
+        return repr(shown(stream.key))
+    if stream.range_end != b"\0":
+        return f"keys from {shown(stream.key)!r} to before {shown(stream.range_end)!r}"
+    return "all keys" if stream.key in (b"", b"\0") else f"all keys from {shown(stream.key)!r} on"
 
 
 def described(change: Change | WatchEvent) -> str:
