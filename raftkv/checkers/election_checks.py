@@ -10,7 +10,7 @@ from raftkv.checkers.election_values import Values
 from raftkv.checkers.findings import Findings, output_of, said, shown
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.queues import Queue, queues_of
-from raftkv.checkers.revision_times import Answered, RevisionTimes, returned
+from raftkv.checkers.revision_times import NEVER, Answered, RevisionTimes, returned
 from raftkv.checkers.verdict import Verdict
 
 
@@ -153,10 +153,10 @@ class _Check:
             return  # ``lost``, by its value
         front = queue.front_from(place.token)
         later = times.not_reached(returned(campaign))
-        if place.until <= front:
+        if place.until <= front and place.until != NEVER:
             text = f"its key was gone at {place.until}, before it was at the front: {said(campaign)}"
             self.findings.add("ghost", text, campaign)
-        elif front == float("inf") or (later is not None and later.revision < front):
+        elif front == NEVER or (later is not None and later.revision < front):
             proof = () if later is None else (later.operation,)
             text = f"an older candidate's key was there until {front}: {said(campaign)}"
             self.findings.add("two-leaders", text, campaign, *proof)
