@@ -6,7 +6,12 @@ They know nothing of raftkv's servers and hold for any system's histories. In on
 
 An ``Operation`` has its times, its request and its answer in the shape of the model; ``read_history`` reads
 them from files. For transactions, banks, sets and counters there is a function each, ``check_list_append``
-and so on; ``MODELS`` has all models by name.
+and so on; ``MODELS`` has all models by name. Watches, leases, locks and elections have a run each, a check
+and files of their own::
+
+    verdict = check_leases(LeaseRun(operations, changes))
+
+whose rules and shapes of operations stand at the top of their modules.
 """
 
 from raftkv.checkers.bank import check_bank

@@ -60,7 +60,7 @@ class _Check:
             return
         for one in book.alive:
             deadline = max(book.deadline(one.call), self._run.quiet_from + book.ttl) + self._run.grace
-            if one.input[0] != "grant" and one.call > deadline:
+            if one.call > deadline:
                 text = f"lease {lease} of {book.ttl} s was still there at {one.call:.3f} ({said(one)})"
                 self.findings.add("eternal", f"{text}, it had to be gone by {deadline:.3f}", one)
 

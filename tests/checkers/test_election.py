@@ -122,6 +122,8 @@ def test_a_candidate_whose_key_is_gone_is_not_elected() -> None:
     changes = [*CHANGES[:2], *deleted(4, b"e/3"), *deleted(5, b"e/2")]
     assert broken(SECOND, changes=changes) == {"ghost"}
     assert broken(FIRST, changes=changes) == set()
+    both = [*CHANGES[:2], *deleted(5, b"e/2", b"e/3")]
+    assert broken(SECOND, changes=both) == {"ghost"}
 
 
 def test_a_deposed_leader_proclaims_nothing() -> None:

@@ -121,6 +121,7 @@ def test_a_lease_that_lives_too_long_is_found_in_the_list() -> None:
     assert broken(other, changes=[*CHANGES, *GONE], **LATE) == set()
     assert broken(keepalive(4, 4.1), other, changes=CHANGES, **LATE) == set()
     assert broken(other, changes=CHANGES, grace=1.0) == set()
+    assert broken(other, changes=CHANGES, quiet_from=2.2, grace=1.0) == set()
 
 
 def test_a_grant_in_doubt_counts_too() -> None:
@@ -171,6 +172,8 @@ def test_a_lease_that_is_not_there_yet_may_come() -> None:
     there = ok(2, 2.1, "keepalive", 9, told=(3, 5))
     assert broken(unknown(0.9, "grant", 9, 5), absent, there) == set()
     assert broken(ok(0.8, 0.9, "grant", 9, 5, told=(3, 5)), absent, there) == {"revived"}
+    ended = ok(1, 1.1, "revoke", 9, told=(4,))
+    assert broken(unknown(0.7, "grant", 9, 5), ended, there) == {"revived"}, "it was there to be revoked"
     earlier = ok(0.8, 0.9, "put", b"c", b"v", 9, told=(4,))
     assert broken(unknown(0.7, "grant", 9, 5), earlier, absent, there) == {"revived"}
 

@@ -106,6 +106,8 @@ def test_the_lock_is_not_given_to_one_whose_key_is_gone(fenced: bool) -> None:
     changes = [*CHANGES[:2], *deleted(4, b"l/3"), *deleted(5, b"l/2")]
     assert broken(SECOND, changes=changes, fenced=fenced) == {"ghost"}
     assert broken(SECOND, changes=CHANGES[:1], fenced=fenced) == {"ghost"}
+    both = [*CHANGES[:2], *deleted(5, b"l/2", b"l/3")]
+    assert broken(SECOND, changes=both, fenced=fenced) == {"ghost"}
 
 
 def test_two_who_believe_in_the_lock_are_an_anomaly_without_fencing_only() -> None:

@@ -77,6 +77,7 @@ def test_what_a_right_server_sends_is_valid(replies: Any) -> None:
         ((note(2),), {"bookmarkable"}),
         ((reply(A2), reply(A3, B3), reply(B4), note(3)), {"bookmarkable"}),
         ((reply(*EVENTS), note(9), note(8)), {"bookmarkable"}),
+        ((reply(A2), note(2), reply(A2)), {"bookmarkable", "unique", "reliable"}),
         ((reply(A2._replace(create=False)),), {"is_create"}),
         ((reply(A2), reply(A3._replace(create=True), B3)), {"is_create"}),
         ((reply(A2._replace(previous=b"0")),), {"prev_kv"}),
@@ -99,6 +100,8 @@ def test_a_filter_leaves_out_keys_and_kinds() -> None:
     assert broken(reply(A2), reply(A3, B3), key=b"a", range_end=b"c") == set()
     assert broken(reply(A2, A3), key=b"a", range_end=b"b") == set()
     assert broken(reply(B3), reply(C6), key=b"b", range_end=b"") == {"filter", "reliable"}
+    foreign_first = broken(reply(A2), reply(B4), key=b"b", range_end=b"")
+    assert foreign_first == {"filter", "resumable", "reliable"}
     assert broken(reply(A2), reply(A3, B3), reply(B5), kinds=("put",)) == set()
     assert broken(reply(B4), kinds=("delete",)) == set()
     assert broken(reply(A2), reply(A3, B3), reply(B4), kinds=("put",)) == {"filter", "reliable"}
