@@ -24,6 +24,7 @@ class World:
         self.keys: dict[bytes, Change] = {}
         self.leases: dict[int, tuple[int, float]] = {}
         """id -> seconds granted, and when it runs out"""
+        self._asked: dict[int, tuple[float, tuple[Any, ...]]] = {}
         self._waiting: list[tuple[float, int, Steps]] = []
         self._numbers = count(1)
 
@@ -31,15 +32,22 @@ class World:
         heappush(self._waiting, (self.now + delay, next(self._numbers), steps))
 
     def run(self, until: float) -> None:
+        """Let time pass; what is not answered by then is unknown."""
         while self._waiting and self._waiting[0][0] < until:
             self.now, _, steps = heappop(self._waiting)
             try:
                 self.spawn(steps, next(steps))
             except StopIteration:
                 continue
+        for begun, words in self._asked.values():
+            self.note(begun, words, None, Outcome.UNKNOWN)
 
     def short(self) -> float:
         return self.random.uniform(0.001, 0.3)
+
+    def value(self) -> bytes:
+        """Return a value that nobody else has."""
+        return b"v%d" % next(self._numbers)
 
     # ---------------------------------------------------------------- the store
 
@@ -71,19 +79,23 @@ class World:
 
     def ask(self, words: tuple[Any, ...], effect: Callable[[], tuple[Any, ...]], loss: float = 0.1) -> Steps:
         """Do one operation, and return what was told; None: nobody knows, or it never came."""
-        begun = self.now
+        begun, number = self.now, next(self._numbers)
+        self._asked[number] = (begun, words)
+        told = yield from self._answer(effect, loss)
+        del self._asked[number]
+        self.note(begun, words, told, Outcome.UNKNOWN if told is None else Outcome.OK)
+        return told
+
+    def _answer(self, effect: Callable[[], tuple[Any, ...]], loss: float) -> Steps:
         yield self.short()
         fate = self.random.random()
         if fate < loss:
             if fate < loss / 2:
                 self.spawn(self._late(effect), self.random.uniform(0, 3))
-            self.note(begun, words, None, Outcome.UNKNOWN)
             return None
         told = effect()
         yield self.short()
-        lost = self.random.random() < loss
-        self.note(begun, words, None if lost else told, Outcome.UNKNOWN if lost else Outcome.OK)
-        return None if lost else told
+        return None if self.random.random() < loss else told
 
     @staticmethod
     def _late(effect: Callable[[], Any]) -> Steps:

@@ -64,7 +64,7 @@ def lease_client(world: World, number: int) -> Steps:
 
 def lease_step(world: World, lease: int) -> Steps:
     key = b"k%d/%d" % (lease, world.random.randint(1, 3))
-    value = b"%f" % world.random.random()
+    value = world.value()
 
     def attach() -> tuple[int]:
         return (world.write({key: value}, lease) if lease in world.leases else 0,)
@@ -152,7 +152,7 @@ def lock_client(world: World, number: int) -> Steps:
 def guarded(world: World, key: bytes, token: int) -> Steps:
     kv = world.keys.get(b"c")
     seen = 0 if kv is None else kv.revision
-    value = b"%f" % world.random.random()
+    value = world.value()
     yield world.short()
 
     def update() -> tuple[int, bool]:
@@ -178,7 +178,7 @@ def test_locks(seed: int) -> None:
 
 def candidate(world: World, number: int) -> Steps:
     for turn in range(100):
-        key, value = b"e/%d.%d" % (number, turn), b"%f" % world.random.random()
+        key, value = b"e/%d.%d" % (number, turn), world.value()
         begun = world.now
         token = yield from wait_in_line(world, b"e/", key, value)
         yield world.short()
@@ -191,7 +191,7 @@ def candidate(world: World, number: int) -> Steps:
 
 
 def proclaim(world: World, key: bytes, token: int) -> Steps:
-    value = b"%f" % world.random.random()
+    value = world.value()
 
     def effect() -> tuple[int, bool]:
         held = world.keys.get(key)
