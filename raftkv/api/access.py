@@ -62,9 +62,15 @@ def is_foreign(request: web.BaseRequest) -> bool:
 
 
 def host_of(request: web.BaseRequest) -> str:
-    """Return the name that a request was sent to, without a port: that of an absolute URL comes first."""
+    """Return the name that a request was sent to, without a port: that of an absolute URL comes first.
+
+    Nothing, which is nobody's name, for a URL that is none.
+    """
     raw = request.raw_path
-    named = "" if raw.startswith("/") else urlsplit(raw).netloc
+    try:
+        named = "" if raw.startswith("/") else urlsplit(raw).netloc
+    except ValueError:
+        return ""
     host: str = named or request.headers.get("Host", "")
     name, colon, port = host.rpartition(":")
     if not colon or not port.isascii() or not (port.isdigit() or not port):

@@ -74,6 +74,19 @@ async def test_the_name_in_an_absolute_url_counts() -> None:
         assert parse(await exchange(port, data)).status.endswith("200 OK")
 
 
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
+@pytest.mark.parametrize(
+    "target", ["http://[::1/version", "http://a.example\\@[/version", "http://[/version"]
+)
+async def test_a_malformed_url_is_refused_and_no_bug(
+    target: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member(host_whitelist=("a.example",)) as (_, port):
+        reply = parse(await exchange(port, request(target, method=method, host="a.example")))
+        assert reply.status.split()[1] in ("400", "421")
+        assert not caplog.records
+
+
 async def test_only_listed_origins_are_named_in_answers() -> None:
     async with member(cors=("http://b.example:8080", ORIGIN)) as (_, port):
         named = {*CORS[:2], f"Access-Control-Allow-Origin: {ORIGIN}"}
