@@ -17,6 +17,9 @@ MOST_HELD: Final = 10_000
 MOST_HELD_BYTES: Final = 64 * 1024 * 1024
 """What waits on one slow link; more is dropped, as it would be from a full queue."""
 
+PART_BYTES: Final = 200
+"""About how much memory an entry or a proposal takes beside its data."""
+
 
 @dataclass(slots=True)
 class LinkEffects:
@@ -50,7 +53,8 @@ class FaultyLink:
     def set(self, fault: LinkFault) -> None:
         """Have this fault from now on, in place of the one before.
 
-        A cut loses what is under way; what waits on a link that is no longer slow arrives at once.
+        A cut loses what is under way; what waits on a link that is no longer slow arrives at once, and on one
+        that is less slow no later than what comes now.
         """
         self.fault = fault
         if fault.cut:
@@ -58,8 +62,7 @@ class FaultyLink:
             self.drop_held()
         else:
             self._whole.set()
-            if not fault.delay_ms:
-                self._release(float("inf"))
+            self._hurry()
 
     def carry(self, message: Message) -> None:
         """Take a message in; never blocks."""
@@ -110,6 +113,15 @@ class FaultyLink:
         if self._due is None:
             self._release(0.0)
 
+    def _hurry(self) -> None:
+        """Let what waits wait no longer than it would had it come now."""
+        if not self._held:
+            return
+        now = asyncio.get_running_loop().time()
+        latest = now + (self.fault.delay_ms + self.fault.jitter_ms) / 1000
+        self._held = deque((min(due, latest), message) for due, message in self._held)
+        self._release(now)
+
     def _release(self, until: float) -> None:
         """Let out what is due until then, by the loop's clock, and come back for the rest."""
         if self._due is not None:
@@ -125,11 +137,11 @@ class FaultyLink:
 
 
 def _size_of(message: Message) -> int:
-    """Return about how many bytes of memory a message holds: those of clients in it."""
+    """Return about how many bytes of memory a message holds: what clients sent is most of it."""
     match message:
         case AppendEntries():
-            return sum(len(entry.data) for entry in message.entries)
+            return sum(PART_BYTES + len(entry.data) for entry in message.entries)
         case ForwardProposals():
-            return sum(len(command) for command in message.commands)
+            return sum(PART_BYTES + len(command) for command in message.commands)
         case _:
             return 0

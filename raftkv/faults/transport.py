@@ -69,8 +69,9 @@ class FaultyTransport:
 
     async def fetch_snapshot(self, peer: int, index: int, term: int, offset: int) -> SnapshotChunk:
         """See ``Transport``."""
+        deadline = asyncio.get_running_loop().time() + FETCH_SECONDS
         return await self._request(
-            peer, FETCH_SECONDS, lambda: self._transport.fetch_snapshot(peer, index, term, offset)
+            peer, deadline, lambda _: self._transport.fetch_snapshot(peer, index, term, offset)
         )
 
     def connection(self, peer: int) -> Connection | None:
@@ -79,7 +80,8 @@ class FaultyTransport:
 
     async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
         """See ``Transport``."""
-        return await self._request(peer, seconds, lambda: self._transport.ask(peer, question, seconds))
+        deadline = asyncio.get_running_loop().time() + seconds
+        return await self._request(peer, deadline, lambda left: self._transport.ask(peer, question, left))
 
     async def close(self) -> None:
         """See ``Transport``."""
@@ -105,11 +107,13 @@ class FaultyTransport:
         if self._receiver is not None:
             self._receiver.receive(message)
 
-    async def _request(self, peer: int, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a request over the way there, and take its answer over the way back."""
-        deadline = asyncio.get_running_loop().time() + seconds
+    async def _request(self, peer: int, deadline: float, call: Callable[[float], Awaitable[T]]) -> T:
+        """Make a request over the way there, and take its answer over the way back.
+
+        ``call`` is told how many seconds are left when it begins.
+        """
         await self._pass((self._member_id, peer), peer, deadline)
-        answer = await call()
+        answer = await call(deadline - asyncio.get_running_loop().time())
         await self._pass((peer, self._member_id), peer, deadline)
         return answer
 

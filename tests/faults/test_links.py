@@ -113,6 +113,23 @@ def test_what_waits_on_a_slow_link_arrives_when_it_is_healed(run: Run) -> None:
     run(story())
 
 
+def test_what_waits_on_a_link_that_gets_faster_waits_no_longer_than_what_comes_then(run: Run) -> None:
+    async def story() -> None:
+        link = Link(delay_ms=60_000)
+        link.carry_all(1, 2)
+        await asyncio.sleep(1)
+        link.change(delay_ms=100)
+        link.carry_all(3)
+        await asyncio.sleep(0.5)
+        assert link.came == [(1, 1.1), (2, 1.1), (3, 1.1)]
+        link.carry_all(4)
+        link.change(delay_ms=60_000)  # what is nearly there stays so
+        await asyncio.sleep(0.5)
+        assert link.came[3:] == [(4, 1.6)]
+
+    run(story())
+
+
 def test_messages_are_lost_and_doubled_by_chance(run: Run) -> None:
     async def story() -> None:
         link = Link(drop=0.3, duplicate=0.2)
@@ -134,7 +151,7 @@ def test_messages_are_lost_and_doubled_by_chance(run: Run) -> None:
 
 def test_what_waits_is_bounded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "MOST_HELD", 3)
-    monkeypatch.setattr(links, "MOST_HELD_BYTES", 100)
+    monkeypatch.setattr(links, "MOST_HELD_BYTES", 3 * links.PART_BYTES + 100)
     came: list[Message] = []
 
     async def story() -> None:
@@ -145,9 +162,11 @@ def test_what_waits_is_bounded(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
         await asyncio.sleep(1)
         link.carry(AppendEntries(1, 2, 1, 0, 0, (Entry(1, 1, EntryKind.COMMAND, bytes(60)),), 0))
         link.carry(ForwardProposals(1, 2, 1, (bytes(30), bytes(20))))
-        link.carry(ForwardProposals(1, 2, 1, (bytes(40),)))
+        link.carry(ForwardProposals(1, 2, 1, (b"",)))
         assert (link.held, link.effects.dropped) == (2, 3)
         await asyncio.sleep(1)
+        link.carry(AppendEntries(1, 2, 1, 0, 0, (Entry(1, 1, EntryKind.COMMAND, b""),) * 4, 0))  # many, small
+        assert (link.held, link.effects.dropped) == (0, 4)
         link.carry(AppendEntries(1, 2, 1, 0, 0, (Entry(1, 1, EntryKind.COMMAND, bytes(100)),), 0))
         assert link.held == 1
         link.drop_held()
@@ -168,6 +187,7 @@ class Behind:
         self.receiver: Receiver
         self.peers: Mapping[int, Sequence[str]] = {}
         self.is_closed = False
+        self.seconds = 0.0
 
     def start(self, receiver: Receiver) -> None:
         self.receiver = receiver
@@ -187,6 +207,7 @@ class Behind:
 
     async def ask(self, peer: int, question: bytes, seconds: float) -> bytes:
         self.asked.append((peer, question))
+        self.seconds = seconds
         return b"answer to " + question
 
     async def close(self) -> None:
@@ -297,6 +318,19 @@ def test_a_request_goes_on_when_the_link_is_whole_again_and_is_delayed_both_ways
         assert await asking == b"answer to q"
         assert now() == pytest.approx(3.5)
         assert (there.delayed, back.delayed) == (1, 1)
+
+    run(story())
+
+
+def test_a_question_that_waited_for_its_link_has_only_the_rest_of_its_time(run: Run) -> None:
+    async def story() -> None:
+        stage = Stage()
+        stage.fault(1, 2, cut=True)
+        asking = asyncio.create_task(stage.transport.ask(2, b"q", 3.0))
+        await asyncio.sleep(2)
+        stage.fault(1, 2)
+        assert await asking == b"answer to q"
+        assert stage.behind.seconds == pytest.approx(1)
 
     run(story())
 
