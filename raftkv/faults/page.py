@@ -93,8 +93,8 @@ def _stranger(request: web.BaseRequest) -> str | None:
         return "fault verbs are for whoever is on this machine"
     if not is_loopback(host_of(request)):
         return "call this member by an address of this machine, such as 127.0.0.1"
-    origin = request.headers.get("Origin")
-    if origin is not None and origin != f"http://{request.headers.get('Host', '')}":
+    own = f"http://{request.headers.get('Host', '')}"
+    if any(origin != own for origin in request.headers.getall("Origin", [])):
         return "fault verbs are not for pages of other sites"
     return None
 

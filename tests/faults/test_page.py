@@ -106,6 +106,7 @@ async def test_pages_of_other_sites_are_refused_even_with_the_token(tmp_path: Pa
             (403, {"Host": "localhost:1", "Origin": "https://localhost:1"}),
             (403, {"Origin": "http://evil.example"}),
             (403, {"Origin": "null"}),
+            (403, {"Host": "localhost:1", "Origin": "http://localhost:1\r\nOrigin: http://evil.example"}),
         ):
             status, answer, sent = await ask(member, BEARER | headers)
             assert status == wanted, (headers, answer)
