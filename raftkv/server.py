@@ -46,6 +46,7 @@ from raftkv.storage.wal import Recovered, Wal
 from raftkv.trace import (
     Emit,
     Event,
+    FaultsAllowed,
     FaultSet,
     LogTruncated,
     LooseEnd,
@@ -71,6 +72,7 @@ MAX_OPEN_FILES = 65_536
 
 LEVEL_OF: Mapping[type, str] = {
     VoteCast: "debug",
+    FaultsAllowed: "warning",
     FaultSet: "warning",
     LogTruncated: "warning",
     LooseEnd: "error",

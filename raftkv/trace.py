@@ -147,6 +147,12 @@ class LooseEnd(NamedTuple):
     text: str
 
 
+class FaultsAllowed(NamedTuple):
+    """This member takes orders to have faults (``--chaos``) from who has the ``token``: where that is."""
+
+    token: str
+
+
 class FaultSet(NamedTuple):
     """This member was told to have a fault at ``place``, or it is over; only with ``--chaos``."""
 
@@ -180,6 +186,7 @@ Event = (
     | SlowStep
     | LooseEnd
     | RecordEnded
+    | FaultsAllowed
     | FaultSet
 )
 
@@ -208,8 +215,8 @@ def describe(event: Event, name: Callable[[int], str]) -> str:
             return f"{answer} {name(event.candidate)} its {what} for term {event.term}"
         case LogTruncated():
             return f"dropped its entries from {event.index} on: the leader of term {event.term} has others"
-        case FaultSet():
-            return f"fault of {event.place}: {event.fault}"
+        case FaultsAllowed() | FaultSet():
+            return _describe_faults(event)
         case PeerUp() | PeerDown() | PeerRefused() | SlowStep() | LooseEnd() | RecordEnded():
             return _describe_surroundings(event, name)
         case _:
@@ -267,6 +274,14 @@ def _describe_surroundings(
             return f"peer {name(event.peer)} is down: {event.reason}"
         case PeerRefused():
             return f"peer {name(event.peer)} refused: {event.reason}"
+
+
+def _describe_faults(event: FaultsAllowed | FaultSet) -> str:
+    match event:
+        case FaultsAllowed():
+            return f"takes orders to have faults (--chaos), for tests only: token of {event.token}"
+        case FaultSet():
+            return f"fault of {event.place}: {event.fault}"
 
 
 def discard(event: Event) -> None:

@@ -15,7 +15,7 @@ VARIABLE: Final = "RAFTKV_CHAOS_TOKEN"
 
 
 class Token:
-    """A token; only a digest of it is kept."""
+    """A token; only a digest of it is kept, and the ``source`` it comes from."""
 
     def __init__(self, text: str, source: str) -> None:
         """Take a token from ``source``. Raises ConfigError, whose text does not have the token."""
@@ -25,6 +25,7 @@ class Token:
                 f"{source}: a token has {SHORTEST} to {LONGEST} printable characters without spaces; "
                 f"make one with: python -c 'import secrets; print(secrets.token_hex(16))'"
             )
+        self.source = source
         self._digest = sha256(text.encode()).digest()
 
     def fits(self, header: str) -> bool:

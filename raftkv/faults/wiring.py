@@ -14,7 +14,7 @@ from raftkv.node.config import Config
 from raftkv.node.node import Node
 from raftkv.node.transport import Transport
 from raftkv.storage.disk import Disk
-from raftkv.trace import Emit
+from raftkv.trace import Emit, FaultsAllowed
 
 SEGMENT_BYTES: Final = 64 * 1024
 """Of a log with faults: so small that a full disk is felt soon."""
@@ -73,7 +73,8 @@ class WithFaults:
         self.transport = self._faults.over_transport
 
     def routes(self, node: Node, names: Names, emit: Emit) -> Mapping[str, Page]:
-        """Return the pages about faults."""
+        """Return the pages about faults, and let nobody overlook that they are there."""
+        emit(FaultsAllowed(self._token.source))
         self._faults.introduced(names, emit)
         return FaultPages(self._faults, self._token, node).routes
 

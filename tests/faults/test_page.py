@@ -171,6 +171,7 @@ async def test_without_chaos_there_is_nothing(tmp_path: Path) -> None:
         with pytest.raises(VerbRefused, match="404: 404 page not found"):
             await member.verbs.look()
         assert isinstance(member.server.node.wal._disk, FileDisk)
+        assert "takes orders" not in member.log
 
 
 @pytest.mark.parametrize(
