@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from raftkv.checkers.history import Operation, Outcome
-from raftkv.checkers.mvcc_kv import Kv, Request, apply
+from raftkv.checkers.mvcc_kv import Get, Kv, Request, apply
 from raftkv.checkers.timeline import Timeline, done_with_results
 
 State = Kv | None
@@ -109,11 +110,31 @@ class Fillers:
         """Pairs of key and value that some answer showed as made in a gap, with the number of these gaps."""
         self._held = Counter(pair for operation in timeline.unanswered for pair in _puts(operation))
         self._kinds: dict[Hashable, int] = {}
-        self._all = [self._filler(*numbered) for numbered in enumerate(timeline.unanswered)]
-        self._steps: dict[Hashable, list[tuple[Filler, list[Step]]]] = {}
-        for filler in self._all:
-            for key in dict.fromkeys(filler.written):
-                self._steps.setdefault(key, []).append((filler, steps_on(key, filler.operation)))
+        self._putters: dict[tuple[Hashable, Hashable], list[Filler]] = {}
+        """Key and value that some answer showed -> what may put it, in the order of calls."""
+        self._free: dict[int, list[Filler]] = {}
+        """By kind, what may have made a gap that nobody saw, unless it is in ``_guarded``."""
+        self._guarded: dict[Hashable, dict[int, list[Filler]]] = {}
+        """Key -> mod_revision -> the same of what changes nothing if the key has another one."""
+        self._steps: dict[Hashable, _KeySteps] = {}
+        for number, operation in enumerate(timeline.unanswered):
+            self._add(self._filler(number, operation))
+
+    def _add(self, filler: Filler) -> None:
+        """Put an operation where the gaps that it may have made are looked for."""
+        for pair in _puts(filler.operation):
+            if pair in self.wanted:
+                self._putters.setdefault(pair, []).append(filler)
+        if filler.only_for is not None:
+            return
+        request = filler.operation.input
+        if request[0] == "txn" and request[1] and not writes_of(request[3]):
+            key, mod = request[1][0]
+            self._guarded.setdefault(key, {}).setdefault(mod, []).append(filler)
+        else:
+            self._free.setdefault(filler.kind, []).append(filler)
+        for key in dict.fromkeys(filler.written):
+            self._steps.setdefault(key, _KeySteps()).add(key, filler)
 
     def _filler(self, number: int, operation: Operation) -> Filler:
         request, only_for = operation.input, None
@@ -128,14 +149,38 @@ class Fillers:
             number, operation, self._kinds.setdefault(kind, len(self._kinds)), _may_write(operation), only_for
         )
 
-    def candidates(self, revision: int) -> Iterator[Filler]:
-        """Yield the operations that were called early enough for a gap, and write the keys shown of it."""
-        shown, limit = self._evidence[revision], self._limits[revision]
-        for filler in self._all:
-            if filler.operation.call > limit:
-                return
-            if self._suits(filler, shown):
-                yield filler
+    def candidates(self, revision: int, used: int, get: Get) -> list[Filler]:
+        """Return what may have made a gap, one operation of each kind, in the order of calls.
+
+        Those were called early enough, are not among the ``used`` (one bit each), and write the keys that
+        were shown of the gap; ``get`` reads the state before it.
+        """
+        shown = self._evidence[revision]
+        kinds: dict[int, Filler] = {}
+        if shown:
+            for filler in self._early(revision, self._shown_putters(shown)):
+                if not used >> filler.number & 1 and self._suits(filler, shown):
+                    kinds.setdefault(filler.kind, filler)
+            return list(kinds.values())
+        groups = [*self._free.values()]
+        for key, by_mod in self._guarded.items():
+            kv = get(key)
+            groups += [[filler] for filler in by_mod.get(0 if kv is None else kv[2], ())]
+        for group in groups:
+            unused = (one for one in self._early(revision, group) if not used >> one.number & 1)
+            for filler in islice(unused, 1):
+                kinds.setdefault(filler.kind, filler)
+        return sorted(kinds.values(), key=lambda filler: filler.number)
+
+    def _shown_putters(self, shown: dict[Hashable, Kv]) -> list[Filler]:
+        """Return what may put the first of the values that were shown of a gap."""
+        key, kv = next(iter(shown.items()))
+        return self._putters.get((key, kv[0]), [])
+
+    def _early(self, revision: int, fillers: Iterable[Filler]) -> Iterator[Filler]:
+        """Yield those that were called early enough for a gap."""
+        limit = self._limits[revision]
+        return takewhile(lambda filler: filler.operation.call <= limit, fillers)
 
     def _suits(self, filler: Filler, shown: dict[Hashable, Kv]) -> bool:
         if filler.only_for is not None:
@@ -146,21 +191,52 @@ class Fillers:
 
     def outcomes(self, key: Hashable, states: list[State], revision: int) -> list[tuple[State, State]]:
         """Pair each state before a gap with those that the key may have behind it."""
-        shown, limit, kinds = self._evidence[revision], self._limits[revision], set()
+        shown = self._evidence[revision]
         pairs = [] if key in shown else [(state, state) for state in states]
-        for filler, steps in self._steps.get(key, ()):
-            if filler.operation.call > limit:
-                break
-            if filler.kind not in kinds and self._suits(filler, shown):
-                kinds.add(filler.kind)
+        if not shown:
+            steps = self._steps.get(key)
+            limit = self._limits[revision]
+            return pairs if steps is None else pairs + steps.outcomes(states, revision, limit)
+        for filler in self._early(revision, self._shown_putters(shown)):
+            if key in filler.written and self._suits(filler, shown):
                 pairs += [
                     (state, after)
                     for state in states
-                    for step in steps
+                    for step in steps_on(key, filler.operation)
                     for after in take(step, state, revision)
                     if after == shown.get(key, after)
                 ]
         return pairs
+
+
+class _KeySteps:
+    """What operations may do to one key in a gap that nobody saw, one operation of each kind."""
+
+    def __init__(self) -> None:
+        self._kinds: set[int] = set()
+        self._always: list[tuple[float, Step]] = []
+        """The time of the call, and the step."""
+        self._guarded: dict[int, list[tuple[float, Step]]] = {}
+        """The same by the mod_revision that the key must have."""
+
+    def add(self, key: Hashable, filler: Filler) -> None:
+        """Add the steps of an operation, which was called behind all that were added before."""
+        if filler.kind in self._kinds:
+            return
+        self._kinds.add(filler.kind)
+        for step in steps_on(key, filler.operation):
+            steps = self._guarded.setdefault(step.equal[0], []) if step.equal else self._always
+            steps.append((filler.operation.call, step))
+
+    def outcomes(self, states: list[State], revision: int, limit: float) -> list[tuple[State, State]]:
+        """Pair each state with those behind a step of an operation that was called by then."""
+        return [
+            (state, after)
+            for state in states
+            for steps in (self._always, self._guarded.get(0 if state is None else state[2], ()))
+            for _, step in takewhile(lambda one: one[0] <= limit, steps)
+            for after in take(step, state, revision)
+        ]
 
 
 def _puts(operation: Operation) -> list[tuple[Hashable, Hashable]]:

@@ -173,15 +173,13 @@ class _Replay:
 
     def _fillers(self, place: Place) -> list[int]:
         """Return one operation of each kind that could have made a gap, the best guess last."""
-        revision, found = place.revision, {}
-        for filler in self._gaps.fillers.candidates(revision):
-            if filler.kind in found or self._used >> filler.number & 1:
-                continue
+        revision, found = place.revision, []
+        for filler in self._gaps.fillers.candidates(revision, self._used, self._keys.get):
             self._steps += 1
             changes, _ = apply(self._keys.get, revision, filler.operation.input)
             if changes and self._fits(changes, revision):
-                found[filler.kind] = filler.number
-        return list(found.values())[::-1]
+                found.append(filler.number)
+        return found[::-1]
 
     def _fits(self, changes: Changes, revision: int) -> bool:
         """Tell whether changes are what was shown of a gap, and lead no key to where it can't have been."""
