@@ -4,7 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import SystemRandom
 
@@ -58,6 +58,14 @@ def owner(port: int) -> str:
     if len(command) > _COMMAND_WIDTH:
         command = command[: _COMMAND_WIDTH - 3] + "..."
     return f"pid {pid} ({command})"
+
+
+def holder(port: int, pids: Iterable[int]) -> int | None:
+    """Return which process has the socket with the local port ``port``; None if the system hides it."""
+    if not sys.platform.startswith("linux"):
+        return None
+    wanted = {f"socket:[{inode}]" for _, inode in _sockets(port) if inode != "0"}
+    return next((pid for pid in pids if _holds(pid, wanted)), None) if wanted else None
 
 
 def _owner_linux(port: int) -> int | None:

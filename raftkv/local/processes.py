@@ -24,7 +24,10 @@ _DEAD_STATES = ("Z", "X", "x")
 
 
 class Process(NamedTuple):
-    """A process as it was when it started. ``started`` is an opaque text, unique with the pid."""
+    """A process as it was when it started. ``started`` is an opaque text, unique with the pid.
+
+    An empty ``command`` stands for any: a program may replace itself by another one (a script that runs one).
+    """
 
     pid: int
     started: str
@@ -34,6 +37,10 @@ class Process(NamedTuple):
         """Tell whether exactly this process still runs."""
         reap(self.pid)
         return _identity(self.pid) == self.started and _has_command(self.pid, self.command)
+
+    def is_stopped(self) -> bool:
+        """Tell whether it runs but stands still, by SIGSTOP or a debugger."""
+        return self.is_alive() and _state(self.pid) in ("T", "t")
 
     def send(self, number: signal.Signals) -> bool:
         """Signal the process; False when it is gone."""
@@ -189,8 +196,19 @@ def _identity(pid: int, *, dead_too: bool = False) -> str:
     return f"{boot}:{fields[19]}"
 
 
-def _has_command(pid: int, command: tuple[str, ...]) -> bool:
+def _state(pid: int) -> str:
+    """Return the letter of a process's state, "" when it is gone."""
     if not _LINUX:
+        return _ps(pid, "stat=")[:1]
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def _has_command(pid: int, command: tuple[str, ...]) -> bool:
+    if not _LINUX or not command:
         return True  # ps cuts and re-quotes; the start time has to do
     try:
         words = (_PROC / str(pid) / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")

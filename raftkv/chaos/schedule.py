@@ -1,0 +1,148 @@
+"""Which fault comes when, to whom and for how long: drawn from a seed.
+
+There are three lanes (``Lane``); in each the kinds come one after the other, in an order that is drawn, and
+when all have been there in another one. So faults of different lanes overlap, and every kind comes at least
+once where there is time for it: what time is left is shared among those that are still to come.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+
+from raftkv.chaos.cluster import Cluster
+from raftkv.chaos.errors import ChaosError, NotNow
+from raftkv.chaos.external import External
+from raftkv.chaos.faults.catalogue import Kind, Lane, kinds_for
+from raftkv.chaos.system import Effect, Fault, FaultRecord
+from raftkv.errors import RaftKvError
+
+LONGEST = 6.0
+"""Seconds that a fault is left to itself at most."""
+
+SHORTEST = 0.8
+LONGEST_OUTAGE = 1.5
+SHARE = 0.6
+"""What of a fault's share of the time it has for itself; the rest is for its begin, its end, and a pause."""
+
+PAUSE = 0.25
+"""What of its time follows as a pause, in which all is well as far as this lane goes."""
+
+AGAIN_SECONDS = 0.2
+HEAL_SECONDS = 60.0
+
+Heard = Callable[[FaultRecord], None]
+
+
+def unheard(record: FaultRecord) -> None:
+    """Take a record and drop it."""
+
+
+class Schedule:
+    """The faults of one run. ``records`` are those that are over, ``active`` the names of those going on.
+
+    ``faults``: the text of ``--faults``. ``clock``: the run's, in seconds. ``safe_revision`` returns up to
+    which revision the run has seen everything: no compaction goes further. ``heard`` gets each record.
+    Raises ``ChaosError`` for faults that the system can't have.
+    """
+
+    def __init__(
+        self,
+        system: Cluster | External,
+        faults: str,
+        seed: int,
+        *,
+        clock: Callable[[], float],
+        safe_revision: Callable[[], int],
+        heard: Heard = unheard,
+    ) -> None:
+        self.kinds: Sequence[Kind] = kinds_for(faults, system)
+        self.records: list[FaultRecord] = []
+        self.active: list[str] = []
+        self._system = system
+        self._seed = seed
+        self._clock = clock
+        if isinstance(system, Cluster):
+            system.safe_revision = safe_revision
+        self._heard = heard
+
+    @property
+    def missed(self) -> list[str]:
+        """Return the kinds that have not come yet, or that proved nothing."""
+        proved = {record.kind for record in self.records if record.effects}
+        return [kind.name for kind in self.kinds if kind.name not in proved]
+
+    async def run(self, seconds: float) -> None:
+        """Let faults come for so long, end those that are left, and wait until the system is whole.
+
+        Raises ``ChaosError`` when it can't be made whole. When it is cancelled nothing is healed.
+        """
+        end = self._clock() + seconds
+        async with asyncio.TaskGroup() as lanes:
+            for lane in Lane:
+                kinds = [kind for kind in self.kinds if kind.lane == lane]
+                if kinds:
+                    lanes.create_task(self._run_lane(lane, kinds, end))
+        await self.heal()
+
+    async def heal(self) -> None:
+        """Let every node run, and wait until all answer and follow one leader. Raises ``ChaosError``."""
+        if not isinstance(self._system, Cluster):
+            return
+        cluster, end = self._system, self._clock() + HEAL_SECONDS
+        cluster.note_crashes()
+        for name in cluster.nodes:
+            await cluster.launch(name)
+        while True:
+            states = await cluster.look()
+            leaders = {state.leader for state in states if state.role}
+            if len(leaders) == 1 and "" not in leaders and all(state.role for state in states):
+                return
+            if self._clock() > end:
+                ill = "; ".join(f"{state.name}: {state.role or 'no answer'}" for state in states)
+                raise ChaosError(f"{HEAL_SECONDS:g} s after the faults the cluster is not whole: {ill}")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    # ---------------------------------------------------------------- one lane
+
+    async def _run_lane(self, lane: Lane, kinds: Sequence[Kind], end: float) -> None:
+        random = Random(f"{self._seed}:faults:{lane}")  # noqa: S311  chance from a seed is the point
+        while self._clock() < end:
+            deck = random.sample(kinds, len(kinds))
+            while deck and self._clock() < end:
+                kind = deck.pop(0)
+                share = (end - self._clock()) / (len(deck) + 1)
+                if not await self._have(kind, random, min(share * SHARE, LONGEST), end):
+                    deck.append(kind)
+                    await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _have(self, kind: Kind, random: Random, seconds: float, end: float) -> bool:
+        """Have one fault, and a pause; False when it is not possible now."""
+        fault, begun = kind.make(), self._clock()
+        try:
+            targets, detail = await fault.begin(self._system, random)
+        except NotNow:
+            return False
+        except RaftKvError as error:  # a request to the system failed: that is what faults are for
+            self._note(FaultRecord(kind.name, kind.group, (), "", begun, self._clock(), error=str(error)))
+            return False
+        self.active.append(kind.name)
+        most = min(seconds, LONGEST_OUTAGE) if kind.outage else seconds
+        lasting = max(SHORTEST, random.uniform(0.7, 1.0) * most)
+        await asyncio.sleep(max(0.0, min(lasting, end - self._clock())))
+        effects, problem = await self._end(fault)
+        self.active.remove(kind.name)
+        self._note(
+            FaultRecord(kind.name, kind.group, targets, detail, begun, self._clock(), tuple(effects), problem)
+        )
+        await asyncio.sleep(max(0.0, min(lasting * PAUSE, end - self._clock())))
+        return True
+
+    async def _end(self, fault: Fault) -> tuple[Sequence[Effect], str]:
+        try:
+            return await fault.end(), ""
+        except RaftKvError as error:
+            return (), str(error)
+
+    def _note(self, record: FaultRecord) -> None:
+        self.records.append(record)
+        self._heard(record)
