@@ -5,7 +5,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -30,7 +30,11 @@ LAST_LINES = 15
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One node. ``member``: its id, 0 while it is not known. ``down``: whoever ended it meant to."""
+    """One node. ``member``: its id, 0 while it is not known. ``down``: whoever ended it meant to.
+
+    ``cluster``: what it is told of the members, the same at each start, as in an operator's unit file.
+    ``existing``: it joined a cluster that was there. ``joining``: it may end because it does not reach it.
+    """
 
     place: Place
     process: Process | None = None
@@ -38,6 +42,8 @@ class Node:
     stopped: bool = False
     down: bool = True
     existing: bool = False
+    joining: bool = False
+    cluster: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -54,7 +60,8 @@ class Cluster:
     """Implements ``System`` with processes of a program; more methods are for faults.
 
     ``crashes``: nodes that ended by themselves, each with the end of its log then. ``claims``: nodes whose
-    process or membership a fault is busy with. ``safe_revision`` tells how far a compaction may go. Logs are
+    process or membership a fault is busy with. ``cut_off``: those without the others. ``safe_revision``
+    tells how far a compaction may go, ``compacted`` how far the last one went. Logs are
     ``folder/logs/NODE.log`` from the start. ``flags`` are added to each command line.
     """
 
@@ -68,6 +75,8 @@ class Cluster:
         self.by_name: dict[str, Node] = {}
         self.crashes: list[tuple[str, str]] = []
         self.claims: set[str] = set()
+        self.cut_off: list[str] = []
+        self.compacted = 0
         self.safe_revision: Callable[[], int] = lambda: 0
         self._program = program
         self._size = size
@@ -139,11 +148,16 @@ class Cluster:
         assert self._api is not None, "the cluster is not started"
         return self._api
 
+    @property
+    def impaired(self) -> int:
+        """Return how many nodes faults keep from working, or may."""
+        return len(self.claims | set(self.cut_off))
+
     def node(self, name: str) -> Node:
         """Return a node by its name."""
         return self.by_name[name]
 
-    async def lay_out(self) -> Node:
+    async def lay_out(self, *, joining: bool = False) -> Node:
         """Make a node with a name and proxies of its own; it is not started."""
         assert self._guard is not None
         self._made += 1
@@ -161,7 +175,7 @@ class Cluster:
         await self.network.add_clients_proxy(name, told_client, HOST, client)
         await self.network.add_peers_proxy(name, told_peer, HOST, peer)
         self._logs[name] = place.log
-        self.by_name[name] = node = Node(place)
+        self.by_name[name] = node = Node(place, existing=joining, joining=joining)
         return node
 
     async def launch(self, name: str) -> None:
@@ -170,9 +184,10 @@ class Cluster:
         node = self.node(name)
         if node.runs:
             return
-        cluster = {other.name: other.place.told_peer_url for other in self.by_name.values()}
+        if node.joining or not node.cluster:
+            node.cluster = {other.name: other.place.told_peer_url for other in self.by_name.values()}
         words = command(
-            self._program, node.place, cluster, self._token, existing=node.existing, more=self._flags
+            self._program, node.place, node.cluster, self._token, existing=node.existing, more=self._flags
         )
         node.process = await self._guard.start(words, node.place.log, self._program.environment)
         node.down = node.stopped = False
@@ -218,7 +233,8 @@ class Cluster:
 
     def note_crashes(self) -> list[str]:
         """Write down which nodes have ended by themselves since the last time; return their names."""
-        found = [node.name for node in self.by_name.values() if not node.down and not node.runs]
+        nodes = self.by_name.values()
+        found = [node.name for node in nodes if not (node.down or node.joining or node.runs)]
         for name in found:
             self.node(name).down = True
             self.crashes.append((name, self.last_lines(name)))

@@ -168,7 +168,11 @@ class Connection:
         if side is None or side.is_closing():
             return
         other = self._near if side is self._far else self._far
-        side.write_eof()
+        try:
+            side.write_eof()
+        except OSError:  # it broke at its other end, and is about to be reported as lost
+            side.abort()
+            return
         self._ended += 1
         if self._ended == 2 and other is not None:
             side.close()

@@ -106,6 +106,10 @@ class Network:
         for link in hold.links:
             link.release(hold)
 
+    def counted(self, ways: Iterable[Way]) -> Hold:
+        """Return these ways with what they have counted; nothing is done to them."""
+        return Hold(self._with_strangers(ways))
+
     def degrade(self, ways: Iterable[Way], quality: Quality) -> Hold:
         """Let these ways be of a quality until ``restore``."""
         links = self._with_strangers(ways)

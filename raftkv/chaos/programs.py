@@ -17,9 +17,7 @@ from raftkv.local import launch
 SNAPSHOT_COUNT = 1000
 """Entries between snapshots: small, so that a run of a minute goes through many of them."""
 
-_SHARED = frozenset(
-    {Can.PROCESSES, Can.LINKS, Can.CLIENT_LINKS, Can.MEMBERS, Can.TRANSFER, Can.SNAPSHOTS},
-)
+_SHARED = frozenset({Can.PROCESSES, Can.LINKS, Can.CLIENT_LINKS, Can.MEMBERS, Can.TRANSFER, Can.SNAPSHOTS})
 
 
 class Program(NamedTuple):
@@ -47,7 +45,9 @@ class Place(NamedTuple):
 def raftkv_program() -> Program:
     """Return this package as the program."""
     arguments = (sys.executable, "-m", "raftkv", "serve")
-    return Program("raftkv", raftkv.__version__, arguments, launch.environment(os.environ), _SHARED)
+    return Program(
+        "raftkv", raftkv.__version__, arguments, launch.environment(os.environ), _SHARED | {Can.DISKS}
+    )
 
 
 def etcd_program() -> Program:
@@ -107,5 +107,6 @@ def command(
         *("--initial-cluster-state", "existing" if existing else "new"),
         *("--initial-cluster-token", token),
         *("--snapshot-count", str(SNAPSHOT_COUNT)),
+        "--strict-reconfig-check=false",  # members change while others are hardly back: Raft has to bear it
         *more,
     ]

@@ -1,8 +1,9 @@
 """Which fault comes when, to whom and for how long: drawn from a seed.
 
 There are three lanes (``Lane``); in each the kinds come one after the other, in an order that is drawn, and
-when all have been there in another one. So faults of different lanes overlap, and every kind comes at least
-once where there is time for it: what time is left is shared among those that are still to come.
+when all have been there in another one; one that proved nothing comes twice. So faults of different lanes
+overlap, and every kind comes at least once where there is time for it: what time is left is shared among
+those that are still to come.
 """
 
 import asyncio
@@ -26,6 +27,12 @@ SHARE = 0.6
 
 PAUSE = 0.25
 """What of its time follows as a pause, in which all is well as far as this lane goes."""
+
+BOLD = 0.15
+"""How often a fault that takes nodes away comes although others have."""
+
+PATIENCE = 3.0
+"""Seconds that it waits for the others otherwise."""
 
 AGAIN_SECONDS = 0.2
 HEAL_SECONDS = 60.0
@@ -108,12 +115,28 @@ class Schedule:
         random = Random(f"{self._seed}:faults:{lane}")  # noqa: S311  chance from a seed is the point
         while self._clock() < end:
             deck = random.sample(kinds, len(kinds))
+            bold = {kind.name for kind in kinds if random.random() < BOLD}
+            began, again = self._clock(), list(self.missed)
             while deck and self._clock() < end:
                 kind = deck.pop(0)
                 share = (end - self._clock()) / (len(deck) + 1)
-                if not await self._have(kind, random, min(share * SHARE, LONGEST), end):
+                is_time = kind.name in bold or self._clock() > began + PATIENCE
+                may_come = not kind.impairs or is_time or self._can_bear_more()
+                came = may_come and await self._have(kind, random, min(share * SHARE, LONGEST), end)
+                if came:
+                    began = self._clock()
+                if came and kind.name in again and kind.name in self.missed:
+                    again.remove(kind.name)
+                    deck.append(kind)
+                elif not came:
                     deck.append(kind)
                     await asyncio.sleep(AGAIN_SECONDS)
+
+    def _can_bear_more(self) -> bool:
+        """Whether a majority is left when one more node does not work."""
+        if not isinstance(self._system, Cluster):
+            return True
+        return self._system.impaired < (len(self._system.nodes) - 1) // 2
 
     async def _have(self, kind: Kind, random: Random, seconds: float, end: float) -> bool:
         """Have one fault, and a pause; False when it is not possible now."""

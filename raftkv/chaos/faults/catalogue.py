@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from random import Random
 from typing import NamedTuple
 
 from raftkv.chaos.errors import ChaosError
-from raftkv.chaos.faults import targets
+from raftkv.chaos.faults import links, members, partitions, targets, upkeep
 from raftkv.chaos.faults.processes import Kill, Pause, RollingRestart
+from raftkv.chaos.faults.torn import TornKill
+from raftkv.chaos.link import Quality
 from raftkv.chaos.system import Can, Fault, System
 
 
@@ -19,7 +22,10 @@ class Lane(StrEnum):
 
 
 class Kind(NamedTuple):
-    """One kind. ``outage``: too few nodes are left to go on, so it has to be short."""
+    """One kind. ``outage``: too few nodes are left to go on, so it has to be short.
+
+    ``impairs``: some nodes do not work, or not with the others; two such faults together may be an outage.
+    """
 
     name: str
     group: str
@@ -27,6 +33,7 @@ class Kind(NamedTuple):
     lane: Lane
     make: Callable[[], Fault]
     outage: bool = False
+    impairs: bool = True
 
 
 def _kill(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
@@ -35,6 +42,29 @@ def _kill(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
 
 def _pause(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
     return Kind(name, "pause", Can.PROCESSES, Lane.NODES, lambda: Pause(name, choose), outage)
+
+
+def _partition(name: str, draw: partitions.Draw, *, outage: bool = False) -> Kind:
+    return Kind(name, "partition", Can.LINKS, Lane.NETWORK, lambda: partitions.Partition(name, draw), outage)
+
+
+def _links(name: str, draw: Callable[[Random], Quality] | None) -> Kind:
+    return _of_links(name, "links", Can.LINKS, links.among_nodes, draw)
+
+
+def _client_links(name: str, draw: Callable[[Random], Quality] | None) -> Kind:
+    return _of_links(name, "client-links", Can.CLIENT_LINKS, links.of_all_clients, draw)
+
+
+def _of_links(
+    name: str, group: str, needs: Can, choose: links.Choose, draw: Callable[[Random], Quality] | None
+) -> Kind:
+    def make() -> Fault:
+        if draw is None:
+            return links.FlappingLinks(name, group, needs, choose)
+        return links.Degraded(name, group, needs, choose, draw)
+
+    return Kind(name, group, needs, Lane.NETWORK, make, impairs=False)
 
 
 KINDS: tuple[Kind, ...] = (
@@ -47,6 +77,33 @@ KINDS: tuple[Kind, ...] = (
     _pause("pause-leader", targets.the_leader),
     _pause("pause-follower", targets.a_follower),
     _pause("pause-majority", targets.majority, outage=True),
+    _partition("partition-one", partitions.one_alone),
+    _partition("partition-leader", partitions.leader_alone),
+    _partition("partition-halves", partitions.halves),
+    _partition("partition-deaf", partitions.deaf),
+    _partition("partition-mute", partitions.mute),
+    _partition("partition-bridge", partitions.bridge),
+    _partition("partition-ring", partitions.ring, outage=True),
+    Kind(
+        "partition-flapping",
+        "partition",
+        Can.LINKS,
+        Lane.NETWORK,
+        lambda: partitions.FlappingPartition("partition-flapping", partitions.one_alone),
+    ),
+    _links("links-slow", links.slow),
+    _links("links-lossy", links.lossy),
+    _links("links-flapping", None),
+    _client_links("clients-slow", links.slow),
+    _client_links("clients-lossy", links.lossy),
+    _client_links("clients-flapping", None),
+    Kind("clients-cut", "client-links", Can.CLIENT_LINKS, Lane.NETWORK, links.ClientsCut, impairs=False),
+    Kind("kill-torn", "torn", Can.DISKS, Lane.NODES, lambda: TornKill(targets.one)),
+    Kind("member-replace", "members", Can.MEMBERS, Lane.NODES, members.Replace),
+    Kind("member-learner", "members", Can.MEMBERS, Lane.NODES, members.Learner),
+    Kind("transfer-leader", "transfer", Can.TRANSFER, Lane.ORDERS, upkeep.Transfer, impairs=False),
+    Kind("snapshot-forced", "snapshot", Can.SNAPSHOTS, Lane.ORDERS, upkeep.Snapshot, impairs=False),
+    Kind("compact", "compact", Can.PROCESSES, Lane.ORDERS, upkeep.Compact, impairs=False),
 )
 
 GROUPS = tuple(dict.fromkeys(kind.group for kind in KINDS))
