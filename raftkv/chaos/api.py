@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any, TypeVar
 
+import aiohttp
+
 from raftkv.client.endpoint import Endpoint, Endpoints
 from raftkv.client.http import Http
+from raftkv.local.verbs import FaultVerbs
 from raftkv.schema.cluster import (
     Member,
     MemberAddRequest,
@@ -38,14 +41,23 @@ class Api:
     def __init__(self, url: str) -> None:
         self._looking = Http(Endpoints([url]), LOOK_SECONDS)
         self._changing = Http(Endpoints([url]), CHANGE_SECONDS)
+        self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Make ready; nothing is sent."""
         await asyncio.gather(self._looking.open(), self._changing.open())
+        self._session = aiohttp.ClientSession()
 
     async def close(self) -> None:
         """Close all connections."""
         await asyncio.gather(self._looking.close(), self._changing.close())
+        if self._session is not None:
+            await self._session.close()
+
+    def verbs(self, url: str, token: str) -> FaultVerbs:
+        """Return the orders that a raftkv node with ``--chaos`` takes."""
+        assert self._session is not None, "it is not open"
+        return FaultVerbs(self._session, url, token)
 
     async def status(self, url: str) -> StatusResponse:
         """Ask a node for its state, for half a second at most."""

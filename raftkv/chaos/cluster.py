@@ -20,6 +20,7 @@ from raftkv.local import launch
 from raftkv.local.layout import HOST
 from raftkv.local.ports import free_ports, holder
 from raftkv.local.processes import Process
+from raftkv.local.verbs import FaultVerbs
 from raftkv.schema.maintenance import StatusResponse
 
 START_SECONDS = 90.0
@@ -200,9 +201,9 @@ class Cluster:
             node.down = True
             ended += node.process is not None and node.process.send(number)
         for node in nodes:
-            if not await self._is_gone(node) and node.process is not None:
+            if not await self.is_gone(node.name, GONE_SECONDS) and node.process is not None:
                 node.process.send(signal.SIGKILL)  # it did not do what it was asked to
-                await self._is_gone(node)
+                await self.is_gone(node.name, GONE_SECONDS)
             node.stopped = False
         return ended
 
@@ -254,6 +255,25 @@ class Cluster:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
         return False
 
+    async def is_gone(self, name: str, seconds: float) -> bool:
+        """Wait until a node's process has ended; False when it has not in time."""
+        node = self.node(name)
+        deadline = asyncio.get_running_loop().time() + seconds
+        while node.runs:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    @property
+    def takes_orders(self) -> bool:
+        """Whether nodes of this program can be told to have faults."""
+        return bool(self._program.token)
+
+    def verbs(self, name: str) -> FaultVerbs:
+        """Return the orders that a node takes, of a program that takes any."""
+        return self.api.verbs(self.direct_url(name), self._program.token)
+
     # ---------------------------------------------------------------- inside
 
     async def _wait_for_leader(self) -> None:
@@ -301,11 +321,3 @@ class Cluster:
     def _owner(self, port: int) -> str:
         pids = {node.process.pid: node.name for node in self.by_name.values() if node.process is not None}
         return pids.get(holder(port, pids) or 0, "")
-
-    async def _is_gone(self, node: Node) -> bool:
-        deadline = asyncio.get_running_loop().time() + GONE_SECONDS
-        while node.runs:
-            if asyncio.get_running_loop().time() > deadline:
-                return False
-            await asyncio.sleep(0.01)
-        return True

@@ -1,6 +1,7 @@
 """The programs under test, and how one member of each is called. Both take the same flags."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import raftkv
 from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.system import Can
+from raftkv.faults.token import VARIABLE
 from raftkv.local import launch
 
 SNAPSHOT_COUNT = 1000
@@ -21,13 +23,17 @@ _SHARED = frozenset({Can.PROCESSES, Can.LINKS, Can.CLIENT_LINKS, Can.MEMBERS, Ca
 
 
 class Program(NamedTuple):
-    """What is run for each node. ``arguments``: program and first words of its command line."""
+    """What is run for each node. ``arguments``: program and first words of its command line.
+
+    ``token``: who has it may order faults of the nodes; "": they take no orders.
+    """
 
     name: str
     version: str
     arguments: tuple[str, ...]
     environment: dict[str, str]
     abilities: frozenset[Can]
+    token: str = ""
 
 
 class Place(NamedTuple):
@@ -43,11 +49,12 @@ class Place(NamedTuple):
 
 
 def raftkv_program() -> Program:
-    """Return this package as the program."""
-    arguments = (sys.executable, "-m", "raftkv", "serve")
-    return Program(
-        "raftkv", raftkv.__version__, arguments, launch.environment(os.environ), _SHARED | {Can.DISKS}
-    )
+    """Return this package as the program, with orders for faults of its own."""
+    arguments = (sys.executable, "-m", "raftkv", "serve", "--chaos")
+    token = secrets.token_hex(16)
+    environment = {**launch.environment(os.environ), VARIABLE: token}
+    able = _SHARED | {Can.DISKS, Can.CLOCKS}
+    return Program("raftkv", raftkv.__version__, arguments, environment, able, token)
 
 
 def etcd_program() -> Program:

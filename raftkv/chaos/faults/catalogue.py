@@ -6,7 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from raftkv.chaos.errors import ChaosError
-from raftkv.chaos.faults import links, members, partitions, targets, upkeep
+from raftkv.chaos.faults import links, members, orders, partitions, targets, upkeep
 from raftkv.chaos.faults.processes import Kill, Pause, RollingRestart
 from raftkv.chaos.faults.torn import TornKill
 from raftkv.chaos.link import Quality
@@ -67,6 +67,10 @@ def _of_links(
     return Kind(name, group, needs, Lane.NETWORK, make, impairs=False)
 
 
+def _order(name: str, group: str, needs: Can, make: Callable[[], Fault]) -> Kind:
+    return Kind(name, group, needs, Lane.ORDERS, make, impairs=False)
+
+
 KINDS: tuple[Kind, ...] = (
     _kill("kill-one", targets.one),
     _kill("kill-leader", targets.the_leader),
@@ -101,9 +105,13 @@ KINDS: tuple[Kind, ...] = (
     Kind("kill-torn", "torn", Can.DISKS, Lane.NODES, lambda: TornKill(targets.one)),
     Kind("member-replace", "members", Can.MEMBERS, Lane.NODES, members.Replace),
     Kind("member-learner", "members", Can.MEMBERS, Lane.NODES, members.Learner),
-    Kind("transfer-leader", "transfer", Can.TRANSFER, Lane.ORDERS, upkeep.Transfer, impairs=False),
-    Kind("snapshot-forced", "snapshot", Can.SNAPSHOTS, Lane.ORDERS, upkeep.Snapshot, impairs=False),
-    Kind("compact", "compact", Can.PROCESSES, Lane.ORDERS, upkeep.Compact, impairs=False),
+    Kind("disk-eio", "disk", Can.DISKS, Lane.NODES, lambda: orders.FailingDisk(targets.one)),
+    _order("disk-slow", "disk", Can.DISKS, lambda: orders.SlowDisk(targets.some)),
+    _order("disk-full", "disk", Can.DISKS, lambda: orders.FullDisk(targets.one)),
+    _order("clock-wrong", "clock", Can.CLOCKS, lambda: orders.WrongClock(targets.some)),
+    _order("transfer-leader", "transfer", Can.TRANSFER, upkeep.Transfer),
+    _order("snapshot-forced", "snapshot", Can.SNAPSHOTS, upkeep.Snapshot),
+    _order("compact", "compact", Can.PROCESSES, upkeep.Compact),
 )
 
 GROUPS = tuple(dict.fromkeys(kind.group for kind in KINDS))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import NotNow
 from raftkv.chaos.faults.targets import leader_of
+from raftkv.chaos.faults.tasks import ended
 from raftkv.chaos.network import Hold, Network, Way, since
 from raftkv.chaos.system import Can, Effect
 
@@ -152,8 +153,7 @@ class Flapping:
 
     async def end(self) -> Sequence[Effect]:
         """End it, the ways whole; return what it did."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await ended(self._task)
         return [Effect("times cut", self.times), *proof(self._whole)] if proof(self._whole) else []
 
     async def _flap(self) -> None:

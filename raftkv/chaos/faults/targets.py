@@ -36,6 +36,11 @@ async def one(cluster: Cluster, random: Random) -> list[str]:
     return [random.choice(cluster.nodes)]
 
 
+async def some(cluster: Cluster, random: Random) -> list[str]:
+    """Choose any number of nodes."""
+    return random.sample(cluster.nodes, random.randint(1, len(cluster.nodes)))
+
+
 async def minority(cluster: Cluster, random: Random) -> list[str]:
     """Choose as many as can be gone while the others go on."""
     return random.sample(cluster.nodes, (len(cluster.nodes) - 1) // 2)

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
+import aiohttp
+
 from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import NotNow
 from raftkv.chaos.faults.targets import leader_of
+from raftkv.chaos.faults.tasks import ended
 from raftkv.chaos.system import Can, Effect
 from raftkv.errors import RaftKvError
 
@@ -35,8 +38,7 @@ class _Again:
 
     async def end(self) -> Sequence[Effect]:
         """See ``Fault``."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await ended(self._task)
         return [Effect(self.what, self._amount)] if self._amount else []
 
     async def once(self) -> float:
@@ -45,12 +47,10 @@ class _Again:
 
     async def _go_on(self) -> None:
         while True:
-            with suppress(RaftKvError):  # nobody leads, or a node is down: that is the work of other faults
+            # nobody leads, or a node is down: that is the work of other faults
+            with suppress(RaftKvError, aiohttp.ClientError, TimeoutError):
                 self._amount += await self.once()
             await asyncio.sleep(self._random.uniform(0.5, 1.5) * self.pause)
-
-    def _some_url(self) -> str:
-        return self._cluster.direct_url(self._random.choice(self._cluster.nodes))
 
 
 class Transfer(_Again):
@@ -85,7 +85,11 @@ class Snapshot(_Again):
 
     async def once(self) -> float:
         """Let one node do it."""
-        await self._cluster.api.defragment(self._some_url())
+        name = self._random.choice(self._cluster.nodes)
+        if self._cluster.takes_orders:
+            await self._cluster.verbs(name).snapshot()
+        else:
+            await self._cluster.api.defragment(self._cluster.direct_url(name))
         return 1
 
 
@@ -103,6 +107,7 @@ class Compact(_Again):
         safe, last = self._cluster.safe_revision(), self._cluster.compacted
         if safe <= max(last, 1):
             return 0
-        await self._cluster.api.compact(self._some_url(), safe)
+        url = self._cluster.direct_url(self._random.choice(self._cluster.nodes))
+        await self._cluster.api.compact(url, safe)
         self._cluster.compacted = safe
         return safe - last
