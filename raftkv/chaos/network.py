@@ -64,6 +64,11 @@ class Network:
         for node in list(self._proxies):
             await self.remove(node)
 
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait in all proxies."""
+        proxies = (proxy for proxies in self._proxies.values() for proxy in proxies)
+        return sum(connection.waiting_bytes for proxy in proxies for connection in proxy.connections)
+
     def name(self, member: int, node: str) -> None:
         """Take note of a member's id. Connections of it that were taken for a stranger's are broken."""
         if self._names.get(member) != node:

@@ -89,6 +89,7 @@ class Schedule:
                 kinds = [kind for kind in self.kinds if kind.lane == lane]
                 if kinds:
                     lanes.create_task(self._run_lane(lane, kinds, end))
+            await asyncio.sleep(seconds)
         await self.heal()
 
     async def heal(self) -> None:
