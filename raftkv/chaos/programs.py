@@ -48,13 +48,21 @@ class Place(NamedTuple):
     log: Path
 
 
-def raftkv_program() -> Program:
-    """Return this package as the program, with orders for faults of its own."""
-    arguments = (sys.executable, "-m", "raftkv", "serve", "--chaos")
+def raftkv_program(*, orders: bool) -> Program:
+    """Return this package as the program; ``orders``: its nodes can be told to have faults."""
+    arguments = (sys.executable, "-m", "raftkv", "serve")
+    environment = launch.environment(os.environ)
+    if not orders:
+        return Program("raftkv", raftkv.__version__, arguments, environment, _SHARED)
     token = secrets.token_hex(16)
-    environment = {**launch.environment(os.environ), VARIABLE: token}
-    able = _SHARED | {Can.DISKS, Can.CLOCKS}
-    return Program("raftkv", raftkv.__version__, arguments, environment, able, token)
+    return Program(
+        "raftkv",
+        raftkv.__version__,
+        (*arguments, "--chaos"),
+        {**environment, VARIABLE: token},
+        _SHARED | {Can.DISKS, Can.CLOCKS},
+        token,
+    )
 
 
 def etcd_program() -> Program:

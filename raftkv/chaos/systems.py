@@ -21,11 +21,14 @@ def make_system(
     seed: int = 0,
     endpoints: Sequence[str] = (),
     flags: Sequence[str] = (),
+    orders: bool = True,
 ) -> Cluster | External:
     """Return a system by name; nothing is started yet.
 
     ``folder``: the run's, which gets the logs. ``seed``: of what the links draw. ``endpoints``: client URLs
-    of an external system. ``flags``: added to the command line of each node. Raises ``ChaosError``.
+    of an external system. ``flags``: added to the command line of each node. ``orders``: raftkv's nodes take
+    orders to have faults of their disks and clocks; without, they are as fast as they can be. Raises
+    ``ChaosError``.
     """
     random = Random(f"{seed}:links")  # noqa: S311  chance from a seed is the point
     if name == "external":
@@ -33,7 +36,7 @@ def make_system(
     if nodes not in SIZES:
         raise ChaosError(f"a cluster under test has {' or '.join(map(str, SIZES))} nodes, not {nodes}")
     if name == "raftkv":
-        return Cluster(raftkv_program(), nodes, folder, random, flags)
+        return Cluster(raftkv_program(orders=orders), nodes, folder, random, flags)
     if name == "etcd":
         return Cluster(etcd_program(), nodes, folder, random, flags)
     raise ChaosError(f"there is no system {name!r}; choose one of {', '.join(SYSTEMS)}")
