@@ -117,6 +117,7 @@ class Cluster:
         """See ``System``."""
         guard, self._guard = self._guard, None
         api, self._api = self._api, None
+        await self.network.end_tasks()
         if guard is not None:
             await guard.close()
         await self.network.close()

@@ -1,6 +1,7 @@
 """All links of a run: between nodes, and between the clients and each node, through proxies."""
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import fields
 from random import Random
 
@@ -41,6 +42,7 @@ class Network:
         self._links: dict[Way, Link] = {}
         self._proxies: dict[str, list[Proxy]] = {}
         self._names: dict[int, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def add_clients_proxy(self, node: str, at: int, host: str, port: int) -> None:
         """Put a proxy between the clients and a node; it listens at port ``at``."""
@@ -59,8 +61,23 @@ class Network:
         for proxy in self._proxies.pop(node, ()):
             await proxy.close()
 
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Let the work of a fault go on in a task, until it ends, or ``end_tasks``."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def end_tasks(self) -> None:
+        """End the work of all faults: the run is over, and nothing is to be healed."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def close(self) -> None:
-        """Take all proxies away."""
+        """End all work and take all proxies away."""
+        await self.end_tasks()
         for node in list(self._proxies):
             await self.remove(node)
 

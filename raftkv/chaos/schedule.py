@@ -21,6 +21,9 @@ LONGEST = 6.0
 """Seconds that a fault is left to itself at most."""
 
 SHORTEST = 0.8
+COMFORTABLE = 4.0
+"""Seconds for one fault with all that belongs to it, where every kind has been there already."""
+
 LONGEST_OUTAGE = 1.5
 SHARE = 0.6
 """What of a fault's share of the time it has for itself; the rest is for its begin, its end, and a pause."""
@@ -114,8 +117,10 @@ class Schedule:
 
     async def _run_lane(self, lane: Lane, kinds: Sequence[Kind], end: float) -> None:
         random = Random(f"{self._seed}:faults:{lane}")  # noqa: S311  chance from a seed is the point
+        first = True
         while self._clock() < end:
-            deck = random.sample(kinds, len(kinds))
+            fitting = len(kinds) if first else max(1, int((end - self._clock()) / COMFORTABLE))
+            first, deck = False, random.sample(kinds, min(fitting, len(kinds)))
             bold = {kind.name for kind in kinds if random.random() < BOLD}
             began, again = self._clock(), list(self.missed)
             while deck and self._clock() < end:

@@ -14,11 +14,14 @@ from raftkv.chaos.system import Can, Fault, System
 
 
 class Lane(StrEnum):
-    """Faults of one lane come one after the other, those of different lanes at the same time."""
+    """Faults of one lane come one after the other, those of different lanes at the same time.
 
-    NODES = "nodes"
+    Each has its share of what takes long, so that all kinds come within a minute.
+    """
+
+    COMINGS = "comings and goings"
     NETWORK = "network"
-    ORDERS = "orders"
+    REST = "rest"
 
 
 class Kind(NamedTuple):
@@ -37,11 +40,11 @@ class Kind(NamedTuple):
 
 
 def _kill(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
-    return Kind(name, "kill", Can.PROCESSES, Lane.NODES, lambda: Kill(name, choose), outage)
+    return Kind(name, "kill", Can.PROCESSES, Lane.COMINGS, lambda: Kill(name, choose), outage)
 
 
 def _pause(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
-    return Kind(name, "pause", Can.PROCESSES, Lane.NODES, lambda: Pause(name, choose), outage)
+    return Kind(name, "pause", Can.PROCESSES, Lane.REST, lambda: Pause(name, choose), outage)
 
 
 def _partition(name: str, draw: partitions.Draw, *, outage: bool = False) -> Kind:
@@ -68,7 +71,7 @@ def _of_links(
 
 
 def _order(name: str, group: str, needs: Can, make: Callable[[], Fault]) -> Kind:
-    return Kind(name, group, needs, Lane.ORDERS, make, impairs=False)
+    return Kind(name, group, needs, Lane.REST, make, impairs=False)
 
 
 KINDS: tuple[Kind, ...] = (
@@ -77,7 +80,7 @@ KINDS: tuple[Kind, ...] = (
     _kill("kill-minority", targets.minority),
     _kill("kill-majority", targets.majority, outage=True),
     _kill("kill-all", targets.everyone, outage=True),
-    Kind("restart-rolling", "kill", Can.PROCESSES, Lane.NODES, RollingRestart),
+    Kind("restart-rolling", "kill", Can.PROCESSES, Lane.COMINGS, RollingRestart),
     _pause("pause-leader", targets.the_leader),
     _pause("pause-follower", targets.a_follower),
     _pause("pause-majority", targets.majority, outage=True),
@@ -102,10 +105,10 @@ KINDS: tuple[Kind, ...] = (
     _client_links("clients-lossy", links.lossy),
     _client_links("clients-flapping", None),
     Kind("clients-cut", "client-links", Can.CLIENT_LINKS, Lane.NETWORK, links.ClientsCut, impairs=False),
-    Kind("kill-torn", "torn", Can.DISKS, Lane.NODES, lambda: TornKill(targets.one)),
-    Kind("member-replace", "members", Can.MEMBERS, Lane.NODES, members.Replace),
-    Kind("member-learner", "members", Can.MEMBERS, Lane.NODES, members.Learner),
-    Kind("disk-eio", "disk", Can.DISKS, Lane.NODES, lambda: orders.FailingDisk(targets.one)),
+    Kind("kill-torn", "torn", Can.DISKS, Lane.REST, lambda: TornKill(targets.one)),
+    Kind("member-replace", "members", Can.MEMBERS, Lane.COMINGS, members.Replace),
+    Kind("member-learner", "members", Can.MEMBERS, Lane.COMINGS, members.Learner),
+    Kind("disk-eio", "disk", Can.DISKS, Lane.REST, lambda: orders.FailingDisk(targets.one)),
     _order("disk-slow", "disk", Can.DISKS, lambda: orders.SlowDisk(targets.some)),
     _order("disk-full", "disk", Can.DISKS, lambda: orders.FullDisk(targets.one)),
     _order("clock-wrong", "clock", Can.CLOCKS, lambda: orders.WrongClock(targets.some)),

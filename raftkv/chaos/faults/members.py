@@ -37,7 +37,7 @@ class _Change:
         if system.claims or not all(state.role in ("leader", "follower") for state in states):
             raise NotNow("not all nodes are there to change the members")
         claim(system, self._claimed)
-        self._task = asyncio.get_running_loop().create_task(self._change())
+        self._task = system.network.spawn(self._change())
         return (self._old,), self._plan()
 
     async def end(self) -> Sequence[Effect]:

@@ -1,7 +1,7 @@
 """Faults that a raftkv node has because it is told to (``serve --chaos``): of disks and its wall clock."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -11,6 +11,7 @@ from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import NotNow
 from raftkv.chaos.faults.processes import bring_back
 from raftkv.chaos.faults.targets import Choose, claim, release
+from raftkv.chaos.faults.tasks import ended
 from raftkv.chaos.system import Can, Effect
 from raftkv.faults.orders import LOG, SNAPSHOTS, ClockFault, DiskFault, Orders
 from raftkv.local.verbs import VerbRefused
@@ -101,16 +102,19 @@ class FullDisk(Ordered):
     async def begin(self, system: Cluster, random: Random) -> tuple[tuple[str, ...], str]:
         """See ``Fault``. A snapshot is wished for too: what the log has reserved would last a while."""
         begun = await super().begin(system, random)
-        self._snapshots = asyncio.gather(
-            *(system.verbs(name).snapshot() for name in begun[0]), return_exceptions=True
-        )
+        self._snapshots = system.network.spawn(self._take_snapshots(begun[0]))
         return begun
 
     async def end(self) -> Sequence[Effect]:
         """See ``Fault``."""
         effects = await super().end()
-        await self._snapshots
+        await ended(self._snapshots)
         return effects
+
+    async def _take_snapshots(self, names: Sequence[str]) -> None:
+        for name in names:
+            with suppress(*_NO_ANSWER):
+                await self._cluster.verbs(name).snapshot()
 
 
 class WrongClock(Ordered):

@@ -148,7 +148,7 @@ class Flapping:
         self._network = network
         self._ways = ways
         self._whole = network.counted(ways)
-        self._task = asyncio.get_running_loop().create_task(self._flap())
+        self._task = network.spawn(self._flap())
         self.times = 0
 
     async def end(self) -> Sequence[Effect]:

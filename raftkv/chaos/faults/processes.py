@@ -63,7 +63,7 @@ class RollingRestart:
         self._names = random.sample(system.nodes, len(system.nodes))
         claim(system, self._names)
         self._restarted = 0
-        self._rolling = asyncio.get_running_loop().create_task(self._roll())
+        self._rolling = system.network.spawn(self._roll())
         return tuple(self._names), f"stopped and started: {', '.join(self._names)}"
 
     async def end(self) -> Sequence[Effect]:

@@ -33,7 +33,7 @@ class _Again:
         self._cluster = system
         self._random = Random(random.random())  # noqa: S311  chance from a seed is the point
         self._amount = 0.0
-        self._task = asyncio.get_running_loop().create_task(self._go_on())
+        self._task = system.network.spawn(self._go_on())
         return tuple(system.nodes), self.detail
 
     async def end(self) -> Sequence[Effect]:
