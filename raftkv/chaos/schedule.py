@@ -35,7 +35,7 @@ BOLD = 0.15
 """How often a fault that takes nodes away comes although others have."""
 
 PATIENCE = 3.0
-"""Seconds that it waits for the others otherwise."""
+"""Seconds that it waits for the others otherwise, less where many are still to come."""
 
 AGAIN_SECONDS = 0.2
 HEAL_SECONDS = 60.0
@@ -120,13 +120,15 @@ class Schedule:
         first = True
         while self._clock() < end:
             fitting = len(kinds) if first else max(1, int((end - self._clock()) / COMFORTABLE))
-            first, deck = False, random.sample(kinds, min(fitting, len(kinds)))
+            deck = random.sample(kinds, len(kinds))
+            deck.sort(key=lambda kind: kind.name not in self.missed)  # those that proved nothing come first
+            first, deck = False, deck[:fitting]
             bold = {kind.name for kind in kinds if random.random() < BOLD}
             began, again = self._clock(), list(self.missed)
             while deck and self._clock() < end:
                 kind = deck.pop(0)
                 share = (end - self._clock()) / (len(deck) + 1)
-                is_time = kind.name in bold or self._clock() > began + PATIENCE
+                is_time = kind.name in bold or self._clock() > began + min(PATIENCE, share * PAUSE)
                 may_come = not kind.impairs or is_time or self._can_bear_more()
                 came = may_come and await self._have(kind, random, min(share * SHARE, LONGEST), end)
                 if came:

@@ -1,5 +1,6 @@
 """Faults that a raftkv node has because it is told to (``serve --chaos``): of disks and its wall clock."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from random import Random
@@ -20,6 +21,7 @@ LIMIT_SECONDS = 30.0
 """After so long a node ends a fault by itself, if nobody could tell it to."""
 
 DIES_SECONDS = 5.0
+WATCH_SECONDS = 0.3
 EFFECTS = {
     "fsyncs_delayed": "fsyncs delayed",
     "fsyncs_failed": "fsyncs failed",
@@ -50,30 +52,42 @@ class Ordered:
     async def begin(self, system: Cluster, random: Random) -> tuple[tuple[str, ...], str]:
         """See ``Fault``."""
         self._cluster = system
-        self._before: dict[str, dict[str, float]] = {}
+        self._last: dict[str, dict[str, float]] = {}
+        self._done = dict.fromkeys(EFFECTS, 0.0)
         orders, detail = self.draw(random)
         for name in await self._choose(system, random):
             try:
-                self._before[name] = counted(await system.verbs(name).order(orders))
+                self._last[name] = counted(await system.verbs(name).order(orders))
             except _NO_ANSWER:
                 continue  # another fault has it
-        if not self._before:
+        if not self._last:
             raise NotNow("no node took the order")
-        return tuple(self._before), f"{detail}: {', '.join(self._before)}"
+        self._watching = system.network.spawn(self._watch())
+        return tuple(self._last), f"{detail}: {', '.join(self._last)}"
 
     async def end(self) -> Sequence[Effect]:
         """See ``Fault``."""
-        done = dict.fromkeys(EFFECTS, 0.0)
-        for name, before in self._before.items():
-            if name not in self._cluster.by_name:
-                continue
-            try:
-                after = counted(await self._cluster.verbs(name).order(self.over()))
-            except _NO_ANSWER:
-                continue
-            for what, amount in after.items():
-                done[what] += amount - before[what] if amount >= before[what] else amount
-        return [Effect(EFFECTS[what], amount) for what, amount in done.items() if amount]
+        await ended(self._watching)
+        for name in self._last:
+            if name in self._cluster.by_name:
+                with suppress(*_NO_ANSWER):
+                    self._note(name, await self._cluster.verbs(name).order(self.over()))
+        return [Effect(EFFECTS[what], amount) for what, amount in self._done.items() if amount]
+
+    async def _watch(self) -> None:
+        """Note effects now and then: a node that is killed takes its counts with it."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for name in self._last:
+                if name in self._cluster.by_name:
+                    with suppress(*_NO_ANSWER):
+                        self._note(name, await self._cluster.verbs(name).look())
+
+    def _note(self, name: str, answer: Mapping[str, Any]) -> None:
+        now, last = counted(answer), self._last[name]
+        for what, amount in now.items():
+            self._done[what] += amount - last[what] if amount >= last[what] else amount
+        self._last[name] = now
 
 
 class SlowDisk(Ordered):
