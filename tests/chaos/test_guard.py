@@ -1,6 +1,7 @@
 """Whatever happens to the harness, nothing that it started is left."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -54,3 +55,14 @@ async def test_a_program_that_is_not_there_is_an_error_and_others_can_be_started
         assert process.is_alive()
     finally:
         await guard.close()
+
+
+async def test_closing_ends_all_also_when_the_guardian_was_killed(tmp_path: Path) -> None:
+    guard = await Guard.open()
+    process = await guard.start([sys.executable, "-c", WAITING], tmp_path / "log", {})
+    os.kill(guard.pid, signal.SIGKILL)
+    with pytest.raises(ChaosError, match=f"the guardian of the run's processes ended .pid {guard.pid}."):
+        await guard.start([sys.executable, "-c", WAITING], tmp_path / "log", {})
+    await guard.close()
+    assert not process.is_alive()
+    assert not guard.folder.exists()
