@@ -74,6 +74,7 @@ class Schedule:
         if isinstance(system, Cluster):
             system.safe_revision = safe_revision
         self._heard = heard
+        self._reserved: Lane | None = None
 
     @property
     def missed(self) -> list[str]:
@@ -129,16 +130,28 @@ class Schedule:
                 kind = deck.pop(0)
                 share = (end - self._clock()) / (len(deck) + 1)
                 is_time = kind.name in bold or self._clock() > began + min(PATIENCE, share * PAUSE)
-                may_come = not kind.impairs or is_time or self._can_bear_more()
+                may_come = not kind.impairs or self._may_impair(lane, is_time=is_time)
                 came = may_come and await self._have(kind, random, min(share * SHARE, LONGEST), end)
                 if came:
                     began = self._clock()
-                if came and kind.name in again and kind.name in self.missed:
+                    self._give_back(lane)
+                    if kind.name not in again or kind.name not in self.missed:
+                        continue
                     again.remove(kind.name)
-                    deck.append(kind)
-                elif not came:
-                    deck.append(kind)
-                    await asyncio.sleep(AGAIN_SECONDS)
+                elif may_come and kind.needs_all:
+                    self._reserved = lane
+                deck.insert(0 if self._reserved is lane else len(deck), kind)
+                await asyncio.sleep(AGAIN_SECONDS)
+        self._give_back(lane)
+
+    def _may_impair(self, lane: Lane, *, is_time: bool) -> bool:
+        """Whether a fault of this lane may take nodes away: not while another lane waits for all nodes."""
+        return self._reserved in (None, lane) and (is_time or self._can_bear_more())
+
+    def _give_back(self, lane: Lane) -> None:
+        """Let other lanes take nodes away again."""
+        if self._reserved is lane:
+            self._reserved = None
 
     def _can_bear_more(self) -> bool:
         """Whether a majority is left when one more node does not work."""

@@ -57,6 +57,25 @@ class Vain(Told):
         return await super().end() if self.times[self.kind] > 1 else []
 
 
+class Crowded(Told):
+    """Takes a node, or all of them, and is not possible while another one has what it needs."""
+
+    async def begin(self, system: Any, random: Random) -> tuple[tuple[str, ...], str]:
+        wanted = 3 if self.kind in ALL_NODES else 1
+        if self.times.get("taken", 0) + wanted > 3:
+            raise NotNow("taken")
+        self.wanted = wanted
+        self.times["taken"] = self.times.get("taken", 0) + wanted
+        return await super().begin(system, random)
+
+    async def end(self) -> Sequence[Effect]:
+        self.times["taken"] -= self.wanted
+        return await super().end()
+
+
+ALL_NODES = {kind.name for kind in KINDS if kind.needs_all}
+
+
 class Failing(Told):
     """Can't be ended."""
 
@@ -131,6 +150,13 @@ def test_a_group_alone_fills_its_time(loop: SimLoop, group: str) -> None:
 
 def test_what_is_not_possible_now_comes_later(loop: SimLoop) -> None:
     made = schedule(loop, 1, KINDS[:4], Shy)
+    run(loop, made, 60)
+    assert made.missed == []
+
+
+def test_what_needs_all_nodes_gets_them(loop: SimLoop) -> None:
+    kinds = [kind for kind in KINDS if kind.impairs and kind.lane is not Lane.NETWORK]
+    made = schedule(loop, 1, kinds, Crowded)
     run(loop, made, 60)
     assert made.missed == []
 

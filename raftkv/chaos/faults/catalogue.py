@@ -38,6 +38,11 @@ class Kind(NamedTuple):
     outage: bool = False
     impairs: bool = True
 
+    @property
+    def needs_all(self) -> bool:
+        """Whether no other fault may be busy with any node, so that it could wait for ever."""
+        return self.outage or self.group == "members"
+
 
 def _kill(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
     return Kind(name, "kill", Can.PROCESSES, Lane.COMINGS, lambda: Kill(name, choose), outage)
