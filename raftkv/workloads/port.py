@@ -57,11 +57,18 @@ class Client(Protocol):
     """One client of a workload: it does one thing at a time and writes down what it was told."""
 
     async def run(self, words: Words, port: Port) -> Outcome:
-        """Do one thing. Raises ``WrongAnswer`` for a response that is not one to its request at all."""
+        """Do one thing. Raises ``WrongAnswer`` for a response that is not one to its request at all.
+
+        What the port raises ends here: it is the outcome.
+        """
         ...
 
     def give_up(self, words: Words, begun: float) -> None:
         """Write down that ``words``, begun then, were given up: ``run`` was cancelled by who ran it."""
+        ...
+
+    def answer(self) -> object:
+        """Return what the last thing done was told, as in the history; None: nothing was written down."""
         ...
 
 
@@ -102,6 +109,10 @@ class Workload(Protocol):
         """Check what the clients wrote down; without ``truth`` by the answers alone."""
         ...
 
-    def histories(self) -> dict[str, Sequence[str]]:
-        """Return, by the name of its model, each history as lines that ``raftkv history check`` reads."""
+    def histories(self, truth: Truth | None = None) -> dict[str, Sequence[str]]:
+        """Return, by the name of its model, each history as lines that ``raftkv history check`` reads.
+
+        Some models need ``truth``: that of watches holds every answer against it, and where several workloads
+        share a store it says what the others wrote.
+        """
         ...
