@@ -5,20 +5,19 @@ told, what is durable, and whether all members have the same content.
 """
 
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from math import isinf
 from typing import NamedTuple
 
-from raftkv.checkers.history import Operation, Outcome
-from raftkv.checkers.linearizability import check
-from raftkv.checkers.mvcc_kv import MvccKv, changes_state, done_requests, result_of, revision_of
-from raftkv.checkers.settle import Write, puts_of, settle
+from raftkv.checkers.history import Operation
+from raftkv.checkers.models import CasRegister
+from raftkv.checkers.mvcc_kv import MvccKv
 from raftkv.checkers.verdict import Validity
 from raftkv.mvcc.machine import Machine
 from raftkv.mvcc.parts import pack_block
 from raftkv.mvcc.store_dump import CHANGES, VERSIONS
+from raftkv.mvcc.versions import Version
 from raftkv.node.node import Node
 from raftkv.raft import Configuration, Entry, EntryKind, Snapshot, decode_configuration
 from raftkv.raft.invariants import Observer
@@ -28,9 +27,7 @@ from raftkv.sim.disk import SimDisk
 from raftkv.sim.members import CLUSTER_ID, SNAPSHOTS
 from raftkv.storage.snapshot_format import SnapshotDecoder, SnapshotMeta
 from raftkv.trace import Event, SnapshotTaken
-from raftkv.workloads.kv import PastRead
-
-MAX_CHECK_STEPS = 2_000_000
+from raftkv.workloads.port import Change, Finding, Truth
 
 MAX_HELD = 5_500
 """Entries a log may hold beyond three snapshots' worth: the tail kept for slow followers, and a batch."""
@@ -61,10 +58,14 @@ class Replay:
         self.machine = Machine()
         self.snapshots: dict[int, bytes] = {}
         self._configuration_at = configuration_at
-        self._values: dict[str, list[tuple[int, str | None]]] = {}
-        self.writes: dict[int, set[tuple[str, str | None]]] = {}
+        self._changes: list[Change] = []
         self._entries = entries
         self._next = 0
+
+    @property
+    def truth(self) -> Truth:
+        """What was written so far."""
+        return Truth(self._changes)
 
     def run(self, wanted: Iterable[int] = ()) -> None:
         """Apply all; keep what a snapshot after each of the entries ``wanted``, by index, has to hold."""
@@ -84,12 +85,6 @@ class Replay:
         cut.close()
         return digest
 
-    def value_at(self, key: str, revision: int) -> str | None:
-        """Return what a key was at a revision; None: it was not there."""
-        history = self._values.get(key, [])
-        place = bisect_right(history, revision, key=lambda one: one[0])
-        return history[place - 1][1] if place else None
-
     def _apply(self, entry: Entry) -> None:
         before = self.machine.store.revision
         if entry.kind == EntryKind.COMMAND:
@@ -98,13 +93,13 @@ class Replay:
             self.machine.apply_configuration(entry.index, decode_configuration(entry.data)[1])
         after = self.machine.store.revision
         if after > before:
-            changes = self.machine.store.table.changes.read((after, 0), after, 1000)
-            self.writes[after] = {
-                (key.decode(), value.decode() if version else None)
-                for _, _, _, version, _, key, value in changes
-            }
-            for _, _, _, version, _, key, value in changes:
-                self._values.setdefault(key.decode(), []).append((after, value.decode() if version else None))
+            versions = self.machine.store.table.changes.read((after, 0), after, 1000)
+            self._changes += map(_change, versions)
+
+
+def _change(version: Version) -> Change:
+    revision, _, created, number, lease, key, value = version
+    return Change(revision, key, value if number else None, created, number, lease)
 
 
 class Seen(NamedTuple):
@@ -114,88 +109,26 @@ class Seen(NamedTuple):
     at: float | None
 
 
-def linearizability(history: Sequence[Operation], replay: Replay) -> Seen | None:
-    """Say why no order of the operations explains all answers and the committed log; None if one does."""
-    verdict = check(settle(history, replay.writes), MvccKv(), max_steps=MAX_CHECK_STEPS)
+NAMES = {MvccKv.name: "linearizability", CasRegister.name: "linearizability"}
+"""What a check is called that names no anomaly of its own, by its model."""
+
+
+def contradiction(finding: Finding) -> tuple[str, Seen] | None:
+    """Return the name of the check that a finding fails, and what it saw; None if it holds."""
+    model, verdict, _ = finding
     if verdict.validity is Validity.VALID:
         return None
+    if verdict.anomalies:
+        name, told, operations = verdict.anomalies[0]
+        return name, Seen(told, max(map(_ended, operations), default=None))
     seen = max(map(_ended, verdict.refused), default=None)
-    return Seen(f"{verdict.validity.value}: {verdict}", seen)
+    return NAMES.get(model, model), Seen(f"{verdict.validity.value}: {verdict}", seen)
 
 
 def _ended(operation: Operation) -> float:
     """Return when an operation returned, or was called if it never did."""
     ended = operation.returned
     return operation.call if ended is None or isinf(ended) else ended
-
-
-def durability(history: Sequence[Operation], replay: Replay) -> Seen | None:
-    """Say which acknowledged write is not in the committed log at the revision told; None if none."""
-    for operation in history:
-        if operation.outcome is not Outcome.OK:
-            continue
-        revision = revision_of(operation)
-        wrote = {(one[1], one[2]) for one in done_requests(operation) if one[0] == "put"}
-        if wrote and not wrote <= replay.writes.get(revision or 0, set()):
-            text = f"{operation.input} was acknowledged at revision {revision}, and is not there"
-            return Seen(text, operation.returned)
-    return None
-
-
-def exactly_once(history: Sequence[Operation], replay: Replay) -> Seen | None:
-    """Say which change in the committed log nobody asked for, or not so, or not twice; None if all are right.
-
-    Values are unique, so a value tells who wrote it; of a delete without an answer only the kind tells.
-    """
-    answered = [one for one in history if one.outcome is Outcome.OK and changes_state(one)]
-    told = {revision_of(one): _told(one) for one in answered}
-    owners: dict[Write, list[Operation]] = {}
-    for operation in history:
-        for put in puts_of(operation):
-            owners.setdefault(put, []).append(operation)
-    places: dict[Write, int] = {}
-    for revision, written in replay.writes.items():
-        if told.get(revision, written) != written:
-            text = f"revision {revision} wrote {_named(written)}; told: {_named(told[revision])}"
-            return Seen(text, None)
-        for write in sorted(written, key=repr):
-            earlier = places.setdefault(write, revision)
-            if write[1] is not None and (found := _not_owned(write, owners.get(write, []))):
-                return found
-            if earlier != revision and len(owners.get(write, [])) == 1:
-                [owner] = owners[write]
-                return Seen(f"{write} was done at revision {earlier} and again at {revision}", _ended(owner))
-    return None
-
-
-def _not_owned(write: Write, owners: list[Operation]) -> Seen | None:
-    """Say why none of those who asked for a write can have done it; the probes share theirs."""
-    if not owners:
-        return Seen(f"{write} is in the committed log, and nobody asked for it", None)
-    if all(owner.outcome is Outcome.FAIL for owner in owners):
-        return Seen(f"{write} is in the committed log, and its request had failed", _ended(owners[0]))
-    return None
-
-
-def _named(writes: Iterable[Write]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in sorted(writes, key=repr)) or "nothing"
-
-
-def _told(operation: Operation) -> set[Write]:
-    """Return what an answered operation says that it changed."""
-    result = result_of(operation)
-    results = result[1] if operation.input[0] == "txn" else (result,)
-    pairs = zip(done_requests(operation), results, strict=True)
-    puts = {(one[1], one[2]) for one in done_requests(operation) if one[0] == "put"}
-    return puts | {(one[1], None) for one, gone in pairs if one[0] == "delete" and gone}
-
-
-def past_reads(found: Iterable[PastRead], replay: Replay) -> str | None:
-    """Say which read at an older revision brought something else than what was there; None if none did."""
-    for revision, key, value in found:
-        if (right := replay.value_at(key, revision)) != value:
-            return f"{key} at revision {revision} was read as {value!r}, and was {right!r}"
-    return None
 
 
 EMPTY_BLOCKS = (pack_block(VERSIONS, []), pack_block(CHANGES, []))

@@ -21,6 +21,7 @@ from raftkv.sim.damage import WAYS
 from raftkv.sim.network import Conditions
 from raftkv.sim.partitions import KINDS
 from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, Scenario
+from raftkv.workloads.kv import SIZES, STYLES, KvWorkload, key_names
 
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
@@ -29,9 +30,6 @@ BLACKOUT = "blackout"
 """The kind of fault that comes once, at the end."""
 
 BLACKOUT_SECONDS = 0.3
-
-VALUE_SIZES = ("", "", "", "*100", "*900")
-"""How values are filled up: large ones fill the log, messages and disks sooner."""
 
 BEATS = (0.0, 0.25, 0.5, 0.5)
 """Seconds between the moments at which all clients begin; 0: each begins when it likes."""
@@ -388,11 +386,11 @@ class _Faults:
 def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Operation, ...]:
     """Return what the clients ask: each one thing after the other, at times of its own."""
     found: list[Operation] = []
-    size = random.choice(VALUE_SIZES)
-    style = random.choice(("register", "mixed", "mixed"))
+    size, style = random.choice(SIZES), random.choice(STYLES)
     beat = random.choice(BEATS)
-    keys = [f"k{number}" for number in range(1, random.randint(1, profile.keys) + 1)]
+    keys = key_names(random.randint(1, profile.keys))
     clients = random.choice(profile.clients)
+    workload = KvWorkload(clients, keys=keys, style=style, size=size)
     pause = profile.pause_seconds * clients  # many clients leave more under way, not more in all
     for number in range(1, clients + 1):
         client = f"c{number}"
@@ -401,7 +399,7 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
         at = random.uniform(0.5, 1.0)
         while at < SAFETY_END + 2:
             via = f"n{random.randint(1, nodes)}" if roams else home
-            words = _draw_request(random, style, keys, f"{client}.{len(found)}{size}")
+            words = workload.draw(random, number)
             found.append(Operation(_round(_on_beat(at, beat)), client, via, words))
             at += random.uniform(0, 2 * pause * (3 if random.random() < 0.05 else 1))
     return tuple(sorted(found, key=lambda operation: operation.at))
@@ -410,28 +408,6 @@ def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Oper
 def _on_beat(at: float, beat: float) -> float:
     """Return the next beat, if there are beats."""
     return ceil(at / beat) * beat if beat else at
-
-
-def _draw_request(random: Random, style: str, keys: list[str], value: str) -> tuple[str, ...]:
-    key = random.choice(keys)
-    chance = random.random()
-    if chance < 0.4:
-        return ("get", key)
-    if chance < 0.44:
-        return ("past", key)
-    if style == "register":
-        return ("cas", key, value) if chance < 0.78 else ("put", key, value)
-    if chance < 0.65:
-        return ("put", key, value)
-    if chance < 0.78:
-        return ("cas", key, value)
-    if chance < 0.85:
-        return ("delete", key)
-    if chance < 0.93 and len(keys) > 1:
-        return ("move", key, random.choice([other for other in keys if other != key]), value)
-    if chance < 0.97:
-        return ("scan" if random.random() < 0.5 else "list", *keys)
-    return ("compact",)
 
 
 def _round(value: float) -> float:

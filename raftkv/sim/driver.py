@@ -10,13 +10,16 @@ from raftkv.mvcc.membership import MemberInfo
 from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
+from raftkv.sim.clients import workload_of
 from raftkv.sim.coups import Coups, links_between
 from raftkv.sim.damage import damage, rot
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
+from raftkv.sim.port import SimPort
 from raftkv.sim.scenario import Fault, Operation, conditions_in, member_number, milliseconds, parse_links
 from raftkv.sim.world import World
 from raftkv.storage.snapshots import snapshot_name
-from raftkv.workloads.kv import Session, WrongAnswer
+from raftkv.workloads.outcomes import WrongAnswer
+from raftkv.workloads.port import Client
 
 CLIENT_PATIENCE = (3.0, 3.0, 12.0)
 """Seconds after which a client gives a request up, by turns: some wait until they are told something."""
@@ -38,14 +41,17 @@ class Driver:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.workload = workload_of(world.scenario)
         self._active = 0
         self._active_since = 0.0
         self._counting = True
         self._down: dict[int, None] = {}
         self.fault_seconds = 0.0
+        self.operations = 0
+        self.completed = 0
         self.healed_at: float | None = None
         self._changes: dict[asyncio.Task[None], tuple[ChangeKind, int]] = {}
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Client] = {}
         self.serving: Callable[[], list[Member]] | None = None
         self._verbs: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash,
@@ -425,13 +431,12 @@ class Driver:
             return False
         return operation.at < self.healed_at or operation.via not in [one.name for one in self.serving()]
 
-    def new_session(self, name: str) -> Session:
+    def new_session(self, name: str) -> Client:
         """Begin a client."""
-        loop = self._world.loop
-        session = self.sessions[name] = Session(int(name[1:]), lambda: loop.now, every=1000)
+        session = self.sessions[name] = self.workload.client(int(name[1:]))
         return session
 
-    async def request(self, session: Session, operation: Operation) -> bool:
+    async def request(self, session: Client, operation: Operation) -> bool:
         """Do one request, or give it up; whether it was answered."""
         member = self._world.members.get(member_number(operation.via))
         if member is None:
@@ -439,10 +444,11 @@ class Driver:
         patience = CLIENT_PATIENCE[int(operation.client[1:]) % len(CLIENT_PATIENCE)]
         loop, watcher = self._world.loop, self._world.watcher
         begun = loop.now
+        self.operations += 1
         number = watcher.asked(begun, operation.client, operation.via, operation.words)
         try:
             async with asyncio.timeout(patience):
-                outcome = await session.run(operation.words, lambda message: self._world.ask(member, message))
+                outcome = await session.run(operation.words, SimPort(self._world, member))
         except WrongAnswer as error:
             self._world.fail("wrong answer", f"{operation.via}: {error}")
             watcher.answered(loop.now, number, "wrong", None)
@@ -453,8 +459,8 @@ class Driver:
             watcher.answered(loop.now, number, Outcome.UNKNOWN.value, None)
             return False
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
-        written_down = outcome is Outcome.OK and operation.words[0] not in ("compact", "past")
-        answer = session.history[-1].output if written_down else None
+        self.completed += outcome is not Outcome.UNKNOWN
+        answer = session.answer() if outcome is Outcome.OK else None
         watcher.answered(loop.now, number, outcome.value, answer)
         return outcome is Outcome.OK
 

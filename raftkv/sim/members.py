@@ -15,9 +15,9 @@ from raftkv.node.transport import Transport
 from raftkv.raft import Consensus, Entry, HardState, Snapshot, bootstrap_entry, make_core
 from raftkv.raft.checked import CheckedCore
 from raftkv.raft.invariants import Observer
-from raftkv.service import KvService
 from raftkv.sim.disk import SimDisk
 from raftkv.sim.loop import Incarnation
+from raftkv.sim.services import Services
 from raftkv.storage.records import Metadata
 from raftkv.storage.snapshots import SnapshotFolder
 from raftkv.storage.wal import Recovered, Wal
@@ -84,7 +84,7 @@ class Running:
 
     incarnation: Incarnation
     node: Node | None = None
-    kv: KvService | None = None
+    services: Services | None = None
     restored: Snapshot | None = None
     requests: dict[Any, None] = field(default_factory=dict)
 
@@ -171,7 +171,7 @@ class Assembly:
                 emit=emit,
             )
             self._sizes.set_node(running.node, restored)
-            running.kv = KvService(running.node)
+            running.services = Services(running.node)
             await running.node.run()
 
     def _watched(

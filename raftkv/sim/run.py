@@ -136,6 +136,7 @@ class _Run:
         self.loop = loop
         self.world = World(scenario, loop, make, watcher)
         self.driver = Driver(self.world)
+        self.workload = self.driver.workload
         self.driver.check(scenario.faults)
         if scenario.heal is not None and scenario.heal.at < EARLIEST_HEALING:
             raise ConfigError(f"heal at {scenario.heal.at:g}: members need {EARLIEST_HEALING:g} s to start")
@@ -297,9 +298,7 @@ class _Run:
                     await asyncio.sleep(POLL_SECONDS)
 
     def _last_requests(self, number: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-        keys = sorted({word for one in self.scenario.operations for word in one.words if word[0] == "k"})
-        yield "c901", ("put", "probe", f"p{number}")
-        yield "c902", ("scan", *keys, "probe")
+        yield from zip(("c901", "c902"), self.workload.last_words(number), strict=True)
 
     async def _ask(self, client: str, member: Member, words: tuple[str, ...]) -> bool:
         session = self.driver.sessions.get(client) or self.driver.new_session(client)
@@ -336,17 +335,15 @@ class _Run:
     # ---------------------------------------------------------------- checks
 
     def _final_checks(self) -> None:
-        history = [one for session in self.driver.sessions.values() for one in session.history]
         ledger = self.world.observer.ledger
         replay = checks.Replay(ledger.committed, ledger.configuration_at)
         self._timed("replay", lambda: replay.run(self.snapshots.taken))
-        past = [one for session in self.driver.sessions.values() for one in session.past]
         nodes = {member.name: member.node for member in self._last_up() if member.node is not None}
         count = int(self.scenario.options.get("snapshot-count", "100000"))
-        self._demand("linearizability", lambda: checks.linearizability(history, replay))
-        self._demand("durability", lambda: checks.durability(history, replay))
-        self._demand("exactly once", lambda: checks.exactly_once(history, replay))
-        self._demand("past reads", lambda: checks.past_reads(past, replay))
+        for finding in self._timed("answers", lambda: self.workload.check(replay.truth)):
+            if (found := checks.contradiction(finding)) is not None:
+                check, seen = found
+                raise Broken(check, *seen)
         self._demand("snapshot content", lambda: self.snapshots.compare(replay.snapshots))
         for name, node in nodes.items():
             known = self._replay_to(node.applied_index) if self.result.note else replay
@@ -381,13 +378,12 @@ class _Run:
     # ---------------------------------------------------------------- the end
 
     def _sum_up(self) -> None:
-        history = [one for session in self.driver.sessions.values() for one in session.history]
         for member in self.world.members.values():
             self.coverage.look_at_disk(member)
             self.coverage.look_back(member)
         result = self.result
-        result.operations = len(history)
-        result.completed = sum(one.returned is not None for one in history)
+        result.operations = self.driver.operations
+        result.completed = self.driver.completed
         result.digest = self.world.digest
         result.simulated = self.loop.now
         result.fault_seconds = self.driver.fault_seconds

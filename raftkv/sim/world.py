@@ -5,7 +5,8 @@ The world knows what is true: what is cut, who is down and why. Members know onl
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from hashlib import blake2b
 from random import Random
 from typing import Any
@@ -25,6 +26,7 @@ from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
+from raftkv.schema.watch import WatchCreateRequest, WatchResponse
 from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.members import (
@@ -40,9 +42,11 @@ from raftkv.sim.members import (
 )
 from raftkv.sim.network import SimNetwork, SimTransport
 from raftkv.sim.scenario import Scenario
+from raftkv.sim.services import WAITING
+from raftkv.sim.stream import Stream
 from raftkv.sim.watch import NOBODY, Watcher
 from raftkv.trace import Event
-from raftkv.workloads.kv import NotSent
+from raftkv.workloads.outcomes import NotSent
 
 OUTCOMES = {
     "nothing": Outcome.NOTHING,
@@ -277,14 +281,53 @@ class World:
         running = member.running
         if answer.done():
             return
-        if running is None or running.kv is None:
+        if running is None or running.services is None:
             answer.set_exception(NotSent(f"{member.name} is down"))
             return
 
         def back(task: "asyncio.Task[Any]", error: BaseException | None) -> None:
             self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, _pass_on, task, error, answer)
 
-        self._begin(running, _serve(running.kv, message), answer, back)
+        task = self._begin(running, running.services.serve(message), answer, back)
+        if isinstance(message, WAITING):
+
+            def gone(answer: "asyncio.Future[Any]") -> None:
+                if answer.cancelled():
+                    self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, task.cancel)
+
+            answer.add_done_callback(gone)
+
+    @asynccontextmanager
+    async def watch(
+        self, member: Member, request: WatchCreateRequest
+    ) -> AsyncIterator[AsyncIterator[WatchResponse]]:
+        """Carry a watch to a member and what it brings back, for as long as the context lasts.
+
+        The iterator raises NotSent (nobody listens), OutcomeUnknown (the connection is lost) and what the
+        service raises.
+        """
+        stream = Stream(self.loop, CLIENT_SECONDS)
+        self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, self._open_watch, member, request, stream)
+        try:
+            yield stream.responses()
+        finally:
+            stream.over.cancel()
+
+    def _open_watch(self, member: Member, request: WatchCreateRequest, stream: Stream) -> None:
+        running = member.running
+        if stream.over.done():
+            return
+        if running is None or running.services is None:
+            stream.over.set_exception(NotSent(f"{member.name} is down"))
+            return
+
+        def ended(task: "asyncio.Task[Any]", error: BaseException | None) -> None:
+            self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, _pass_on, task, error, stream.over)
+
+        task = self._begin(running, running.services.feed(request, stream.send), stream.over, ended)
+        stream.over.add_done_callback(
+            lambda over: self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, task.cancel)
+        )
 
     async def _in(self, running: Running, work: Coroutine[Any, Any, Any]) -> Any:
         """Let a member do something and await its end. Raises OutcomeUnknown when the member ends first."""
@@ -301,7 +344,7 @@ class World:
         work: Coroutine[Any, Any, Any],
         answer: "asyncio.Future[Any]",
         then: Callable[["asyncio.Task[Any]", BaseException | None], None],
-    ) -> None:
+    ) -> "asyncio.Task[Any]":
         """Let a member do something, and then ``then``; its end meanwhile is an answer by itself."""
         running.requests[answer] = None
         task = self.loop.spawn(running.incarnation, work, "request")
@@ -316,6 +359,7 @@ class World:
             then(task, error)
 
         task.add_done_callback(done, context=self.loop.world)
+        return task
 
     async def _serve_snapshot(self, member: int, index: int, term: int, offset: int) -> SnapshotChunk | None:
         chunk: SnapshotChunk | None = await self._for_peer(
@@ -379,17 +423,6 @@ def check_of(error: BaseException) -> str:
         place = place.tb_next
     where = f" in {place.tb_frame.f_code.co_qualname}" if place is not None else ""
     return f"{type(error).__name__}{where}"
-
-
-async def _serve(kv: Any, message: Any) -> Any:
-    method = {
-        "RangeRequest": kv.range,
-        "PutRequest": kv.put,
-        "DeleteRangeRequest": kv.delete_range,
-        "TxnRequest": kv.txn,
-        "CompactionRequest": kv.compact,
-    }[type(message).__name__]
-    return await method(message)
 
 
 async def _quietly(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:

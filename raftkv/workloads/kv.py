@@ -1,4 +1,4 @@
-"""A client of the key-value service that writes down what it was told.
+"""Keys, revisions and transactions, and what was told of them held against the model ``mvcc-kv``.
 
 Its requests are words, so that they can stand in a scenario:
 
@@ -15,135 +15,86 @@ Its requests are words, so that they can stand in a scenario:
 ====================  ==================================================================================
 
 A value ``V*900`` is V, filled up to 900 characters.
-
-A ``Session`` is one client, which does one thing at a time. What it wrote down is a history for
-``raftkv.checkers``, with the model ``mvcc-kv``.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from random import Random
+from typing import Any
 
 from raftkv.checkers.history import Operation, Outcome
-from raftkv.checkers.mvcc_kv import Kv
-from raftkv.errors import ConfigError, NoSpace, ProposalDropped, RaftKvError, RequestError
-from raftkv.schema.kv import (
-    CompactionRequest,
-    Compare,
-    CompareResult,
-    CompareTarget,
-    DeleteRangeRequest,
-    DeleteRangeResponse,
-    KeyValue,
-    PutRequest,
-    PutResponse,
-    RangeRequest,
-    RangeResponse,
-    RequestOp,
-    ResponseOp,
-    TxnRequest,
-    TxnResponse,
-)
-
-Request = tuple[Any, ...]
-"""A request as the model ``mvcc-kv`` has it."""
-
-Call = Callable[[Any], Awaitable[Any]]
-"""Sends one message of the API to a member and returns the response."""
-
+from raftkv.checkers.json_writer import write_history
+from raftkv.checkers.mvcc_kv import MvccKv
+from raftkv.errors import ConfigError, RaftKvError
+from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, RangeRequest
+from raftkv.workloads.kv_checks import PastRead, judge, with_others
+from raftkv.workloads.kv_messages import ALL_KEYS, as_txn, filled, fits, result_of, to_message
+from raftkv.workloads.outcomes import WrongAnswer, is_definite
+from raftkv.workloads.port import Finding, Port, Truth, Words
+from raftkv.workloads.record import Recorder, Request
 
 REMEMBERED = 5
 """How many answers ago the revision was seen that ``past`` reads at."""
 
+KEYS = 6
 
-class PastRead(NamedTuple):
-    """What a read of ``key`` at an older revision brought; None: no such key then."""
+SIZES = ("", "", "", "*100", "*900")
+"""How values are filled up: large ones fill the log, messages and disks sooner."""
 
-    revision: int
-    key: str
-    value: str | None
-
-
-class NotSent(RaftKvError):
-    """No connection could be made, so the request certainly had no effect."""
+STYLES = ("register", "mixed", "mixed")
 
 
-class WrongAnswer(Exception):
-    """A response is not one to its request at all."""
+class Session(Recorder):
+    """One client: what it has seen of each key, and what it did."""
 
-
-class Session:
-    """One client: what it has seen of each key, and what it did.
-
-    ``process`` numbers it in the history; an operation without an answer takes its number with it.
-    """
-
-    def __init__(self, first_process: int, now: Callable[[], float], every: int) -> None:
-        """``every``: the distance to this client's next process number."""
-        self.history: list[Operation] = []
-        self._process = first_process
-        self._every = every
-        self._now = now
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
         self._seen: dict[str, int] = {}
         self._revision = 1
         self._revisions = deque([1], maxlen=REMEMBERED)
         self.past: list[PastRead] = []
 
-    async def run(self, words: tuple[str, ...], call: Call) -> Outcome:
-        """Do one request and write down what came of it. Raises WrongAnswer."""
+    async def run(self, words: Words, port: Port) -> Outcome:
+        """See ``Client``."""
         if words[0] == "compact":
-            return await self._compact(call)
+            return await self._compact(port)
         if words[0] == "past":
-            return await self._read_past(words[1], call)
-        request = self._request(words)
-        begun = self._now()
-        try:
-            response = await call(ALL_KEYS if words[0] == "list" else to_message(request))
-        except RaftKvError as error:
-            outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
-            self._write_down(request, begun, None, outcome)
-            return outcome
+            return await self._read_past(words[1], port)
+        request, begun = self._request(words), port.now()
+        message = ALL_KEYS if words[0] == "list" else to_message(request)
+        response = await self.attempt(port, message, request, begun)
+        if isinstance(response, Outcome):
+            return response
         if words[0] == "list":
             response = as_txn(words, response)
         if not fits(request, response):
             raise WrongAnswer(f"{words} was answered with {response}")
         output = (response.header.revision, result_of(request, response))
         self._learn(request, output)
-        self._write_down(request, begun, output, Outcome.OK)
-        return Outcome.OK
+        return self.write_down(request, begun, port.now(), output, Outcome.OK)
 
-    def give_up(self, words: tuple[str, ...], begun: float) -> None:
-        """Write down a request that this client no longer waits for."""
-        if words[0] not in ("compact", "past"):
-            self._write_down(self._request(words), begun, None, Outcome.UNKNOWN)
-
-    async def _compact(self, call: Call) -> Outcome:
+    async def _compact(self, port: Port) -> Outcome:
         """Compact; the model knows nothing of it, because no answer may change by it."""
+        self._told = None
         try:
-            await call(CompactionRequest(revision=self._revision))
+            await port.call(CompactionRequest(revision=self._revision))
         except RaftKvError as error:
             return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
         return Outcome.OK
 
-    async def _read_past(self, key: str, call: Call) -> Outcome:
+    async def _read_past(self, key: str, port: Port) -> Outcome:
         """Read at an older revision, and keep the answer by itself: the model knows the present only."""
+        self._told = None
         revision = self._revisions[0]
         try:
-            response = await call(RangeRequest(key=key.encode(), revision=revision))
+            response = await port.call(RangeRequest(key=key.encode(), revision=revision))
         except RaftKvError as error:
             return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
         value = response.kvs[0].value.decode() if response.kvs else None
         self.past.append(PastRead(revision, key, value))
         return Outcome.OK
 
-    def _write_down(self, request: Request, begun: float, output: Any, outcome: Outcome) -> None:
-        known = outcome is not Outcome.UNKNOWN
-        ended = self._now() if known else None
-        self.history.append(Operation(self._process, begun, ended, request, output, outcome))
-        if not known:
-            self._process += self._every
-
-    def _request(self, words: tuple[str, ...]) -> Request:
+    def _request(self, words: Words) -> Request:
         match words:
             case ("get" | "delete", _):
                 return words
@@ -182,110 +133,97 @@ class Session:
                 self._seen[request[1]] = 0
 
 
-ALL_KEYS = RangeRequest(key=b"k", range_end=b"l")
-"""Every key of a scenario; those of the probes begin with another letter."""
+class KvWorkload:
+    """Clients of a few keys. Keys begin with ``k``, but for ``probe``, which is written last.
+
+    ``alone``: nobody else writes to the store, so that every change in it must be one of these clients'.
+    ``style`` is one of ``STYLES``: registers, or deletions, txns and compactions as well; ``size`` one of
+    ``SIZES``.
+    """
+
+    name = "kv"
+
+    def __init__(
+        self,
+        clients: int,
+        *,
+        keys: Sequence[str] = (),
+        style: str = "mixed",
+        size: str = "",
+        probe: str = "probe",
+        alone: bool = False,
+    ) -> None:
+        self.clients = clients
+        self.sessions: list[Session] = []
+        self._keys = list(keys)
+        self._style, self._size, self._probe, self._alone = style, size, probe, alone
+        self._drawn = 0
+        self._initial_revision = 1
+
+    @staticmethod
+    def drawn(clients: int, random: Random) -> "KvWorkload":
+        """Make one with choices of its own."""
+        size, style = random.choice(SIZES), random.choice(STYLES)
+        return KvWorkload(clients, keys=key_names(random.randint(1, KEYS)), style=style, size=size)
+
+    def client(self, number: int) -> Session:
+        """See ``Workload``."""
+        session = Session(number)
+        self.sessions.append(session)
+        return session
+
+    def draw(self, random: Random, number: int) -> Words:
+        """See ``Workload``."""
+        value = f"c{number}.{self._drawn}{self._size}"
+        self._drawn += 1
+        key, chance = random.choice(self._keys), random.random()
+        if chance < 0.4:
+            return ("get", key)
+        if chance < 0.44:
+            return ("past", key)
+        if self._style == "register":
+            return ("cas", key, value) if chance < 0.78 else ("put", key, value)
+        if chance < 0.65:
+            return ("put", key, value)
+        if chance < 0.78:
+            return ("cas", key, value)
+        if chance < 0.85:
+            return ("delete", key)
+        if chance < 0.93 and len(self._keys) > 1:
+            return ("move", key, random.choice([other for other in self._keys if other != key]), value)
+        if chance < 0.97:
+            return ("scan" if random.random() < 0.5 else "list", *self._keys)
+        return ("compact",)
+
+    async def prepare(self, port: Port) -> None:
+        """See ``Workload``: begin without keys."""
+        await port.call(DeleteRangeRequest(key=self._probe.encode()))
+        deleted = await port.call(DeleteRangeRequest(ALL_KEYS.key, ALL_KEYS.range_end))
+        self._initial_revision = deleted.header.revision
+
+    def last_words(self, number: int) -> Sequence[Words]:
+        """See ``Workload``."""
+        return [("put", self._probe, f"p{number}"), ("scan", *self._keys, self._probe)]
+
+    def _history(self) -> list[Operation]:
+        return [one for session in self.sessions for one in session.history]
+
+    def _owns(self, key: str) -> bool:
+        return self._alone or key.startswith("k") or key == self._probe
+
+    def check(self, truth: Truth | None) -> list[Finding]:
+        """See ``Workload``."""
+        history = self._history()
+        past = [one for session in self.sessions for one in session.past]
+        verdict = judge(history, past, truth, self._owns, self._initial_revision)
+        return [Finding(MvccKv.name, verdict, len(history))]
+
+    def histories(self, truth: Truth | None = None) -> dict[str, Sequence[str]]:
+        """See ``Workload``."""
+        history = with_others(self._history(), truth, self._owns, self._initial_revision)
+        return {MvccKv.name: list(write_history(history, MvccKv(self._initial_revision)))}
 
 
-def as_txn(words: tuple[str, ...], response: Any) -> TxnResponse:
-    """Return the answer to a range of all keys as that to a txn of gets; raises WrongAnswer."""
-    if type(response) is not RangeResponse:
-        raise WrongAnswer(f"{words} was answered with {response}")
-    found = {kv.key: kv for kv in response.kvs}
-    if list(found) != sorted(found) or response.count != len(response.kvs) or response.more:
-        raise WrongAnswer(f"{words}: keys {list(found)}, count {response.count}, more {response.more}")
-    answers = (found.get(key.encode()) for key in words[1:])
-    ranges = [RangeResponse(kvs=[kv] if kv is not None else []) for kv in answers]
-    return TxnResponse(
-        header=response.header,
-        succeeded=True,
-        responses=[ResponseOp(response_range=one) for one in ranges],
-    )
-
-
-def filled(value: str) -> str:
-    """Return the value that a word stands for; raises ConfigError."""
-    text, star, size = value.partition("*")
-    if star and not size.isdecimal():
-        raise ConfigError(f"value {value!r}: use V*900 for V filled up to 900 characters")
-    return text.ljust(int(size), ".") if star else value
-
-
-def is_definite(error: RaftKvError) -> bool:
-    """Whether the error says that the request certainly had no effect."""
-    return isinstance(error, NotSent | RequestError | ProposalDropped | NoSpace)
-
-
-def to_message(request: Request) -> Any:
-    """Return the request as a message of the API."""
-    match request:
-        case ("txn", compares, then, orelse):
-            return TxnRequest(
-                compare=[_compare(key, revision) for key, revision in compares],
-                success=[_operation(one) for one in then],
-                failure=[_operation(one) for one in orelse],
-            )
-        case ("get", key):
-            return RangeRequest(key=key.encode())
-        case ("put", key, value):
-            return PutRequest(key=key.encode(), value=value.encode())
-        case ("delete", key):
-            return DeleteRangeRequest(key=key.encode())
-    raise AssertionError(f"not a request of the model: {request}")
-
-
-def _compare(key: str, mod_revision: int) -> Compare:
-    return Compare(
-        result=CompareResult.EQUAL, target=CompareTarget.MOD, key=key.encode(), mod_revision=mod_revision
-    )
-
-
-def _operation(request: Request) -> RequestOp:
-    match to_message(request):
-        case RangeRequest() as message:
-            return RequestOp(request_range=message)
-        case PutRequest() as message:
-            return RequestOp(request_put=message)
-        case message:
-            return RequestOp(request_delete_range=message)
-
-
-_RESPONSES: dict[str, type] = {
-    "get": RangeResponse,
-    "put": PutResponse,
-    "delete": DeleteRangeResponse,
-    "txn": TxnResponse,
-}
-
-
-def fits(request: Request, response: Any) -> bool:
-    """Whether a response has the shape of one to the request, a txn's branches included."""
-    if type(response) is not _RESPONSES[request[0]]:
-        return False
-    if not isinstance(response, TxnResponse):
-        return True
-    branch = request[2] if response.succeeded else request[3]
-    parts = [
-        one.response_range or one.response_put or one.response_delete_range for one in response.responses
-    ]
-    return len(parts) == len(branch) and all(map(fits, branch, parts))
-
-
-def result_of(request: Request, response: Any) -> Any:
-    """Return what a response says, as the model has it."""
-    match request[0]:
-        case "get":
-            return _kv(response.kvs[0]) if response.kvs else None
-        case "put":
-            return None
-        case "delete":
-            return response.deleted
-    branch = request[2] if response.succeeded else request[3]
-    results = tuple(
-        result_of(one, answer.response_range or answer.response_put or answer.response_delete_range)
-        for one, answer in zip(branch, response.responses, strict=True)
-    )
-    return (response.succeeded, results)
-
-
-def _kv(found: KeyValue) -> Kv:
-    return Kv(found.value.decode(), found.create_revision, found.mod_revision, found.version)
+def key_names(count: int) -> list[str]:
+    """Return the names of so many keys."""
+    return [f"k{number}" for number in range(1, count + 1)]

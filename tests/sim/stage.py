@@ -19,6 +19,7 @@ class Stage:
         asyncio.set_event_loop(self.loop)
         self.world = World(scenario or Scenario(), self.loop)
         self.driver = Driver(self.world)
+        self.workload = self.driver.workload
         for member in list(self.world.members.values()):
             self.world.start(member)
 

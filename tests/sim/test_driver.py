@@ -66,8 +66,8 @@ def test_a_member_that_was_started_serves_again_with_what_it_had(stage: Stage) -
         stage.play(f"start n{number}")
     stage.leader()
     stage.play("c1 via n2 get k")
-    assert [one.outcome for one in stage.driver.sessions["c1"].history] == [Outcome.OK, Outcome.OK]
-    read: Any = stage.driver.sessions["c1"].history[1].output
+    assert [one.outcome for one in stage.workload.sessions[0].history] == [Outcome.OK, Outcome.OK]
+    read: Any = stage.workload.sessions[0].history[1].output
     assert read[1].value == "v"
 
 
@@ -332,7 +332,7 @@ def test_nobody_is_removed_who_is_needed_in_place_of_the_rotten(stage: Stage) ->
 
 def test_a_request_to_a_member_that_is_down_fails_for_certain(stage: Stage) -> None:
     stage.play("kill n2", "c1 via n2 put k v")
-    (operation,) = stage.driver.sessions["c1"].history
+    (operation,) = stage.workload.sessions[0].history
     assert operation.outcome is Outcome.FAIL
 
 
@@ -340,11 +340,11 @@ def test_a_request_under_way_to_a_member_that_crashes_has_an_unknown_outcome(sta
     stage.play("cut n1>n2 n2>n1 n1>n3 n3>n1 n2>n3 n3>n2")
     stage.loop.call_later(0.5, stage.play, "crash n1 all")
     stage.play("c1 via n1 put k v")
-    (operation,) = stage.driver.sessions["c1"].history
+    (operation,) = stage.workload.sessions[0].history
     assert operation.outcome is Outcome.UNKNOWN
 
 
 def test_a_client_gives_up_when_no_answer_comes(stage: Stage) -> None:
     stage.play("pause n1", "c1 via n1 put k v")
-    (operation,) = stage.driver.sessions["c1"].history
+    (operation,) = stage.workload.sessions[0].history
     assert operation.outcome is Outcome.UNKNOWN and operation.returned is None

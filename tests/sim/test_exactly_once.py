@@ -1,12 +1,11 @@
 """The committed log and what clients were told fit together, change by change."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from raftkv.checkers import Operation, Outcome
-from raftkv.sim.checks import Replay, exactly_once
+from raftkv.workloads.kv_checks import exactly_once
 
 Writes = dict[int, set[tuple[str, str | None]]]
 
@@ -28,7 +27,7 @@ PUT = done(2, "put", "k", "a")
 
 
 def judged(history: list[Operation], writes: Writes) -> str:
-    found = exactly_once(history, cast("Replay", SimpleNamespace(writes=writes)))
+    found = exactly_once(history, writes)
     return found.text if found is not None else ""
 
 
