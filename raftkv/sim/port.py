@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from raftkv.schema.election import LeaderRequest, LeaderResponse
 from raftkv.schema.watch import WatchCreateRequest, WatchResponse
 from raftkv.sim.members import Member
 from raftkv.sim.world import World
@@ -30,5 +31,9 @@ class SimPort:
         return await self._world.ask(self._member, message)
 
     def watch(self, request: WatchCreateRequest) -> AbstractAsyncContextManager[AsyncIterator[WatchResponse]]:
+        """See ``Port``."""
+        return self._world.watch(self._member, request)
+
+    def observe(self, request: LeaderRequest) -> AbstractAsyncContextManager[AsyncIterator[LeaderResponse]]:
         """See ``Port``."""
         return self._world.watch(self._member, request)

@@ -35,7 +35,7 @@ class Services:
         self._node = node
         kv, leases, events = KvService(node), LeaseService(node), Events(node)
         locks, elections = LockService(kv, leases, events), ElectionService(kv, leases, events)
-        self._leases = leases
+        self._leases, self._elections = leases, elections
         self._watch = WatchService(node)
         self._methods: dict[type, Callable[[Any], Awaitable[Any]]] = {
             RangeRequest: kv.range,
@@ -65,9 +65,14 @@ class Services:
             return await anext(answers)
 
     async def feed(
-        self, request: WatchCreateRequest, send: Callable[[WatchResponse], Awaitable[None]]
+        self, request: WatchCreateRequest | LeaderRequest, send: Callable[[Any], Awaitable[None]]
     ) -> None:
-        """Send what a watch brings, for as long as it lasts."""
+        """Send what a stream brings, for as long as it lasts."""
+        if isinstance(request, LeaderRequest):
+            async with aclosing(self._elections.observe(request)) as leaders:
+                async for leader in leaders:
+                    await send(leader)
+            return
         create = WatchRequest(create_request=request)
         async with aclosing(self._watch.watch(_only(create))) as stream:
             async for replies in stream:

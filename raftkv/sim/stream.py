@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-from raftkv.schema.watch import WatchResponse
 from raftkv.sim.loop import SimLoop
 
 WINDOW = 8
@@ -22,13 +21,13 @@ class Stream:
         self.over: asyncio.Future[Any] = loop.create_future()
         self._loop = loop
         self._seconds = seconds
-        self._arrived: deque[WatchResponse] = deque()
+        self._arrived: deque[Any] = deque()
         self._sent = 0
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self.over.add_done_callback(self._ended)
 
-    async def send(self, response: WatchResponse) -> None:
+    async def send(self, response: Any) -> None:
         """Let a response leave, in the member's name, and wait while too many wait for the client."""
         self._sent += 1
         self._loop.call_world_at(self._loop.now + self._seconds, self._arrive, response)
@@ -36,7 +35,7 @@ class Stream:
             self._writer = self._loop.create_future()
             await self._writer
 
-    def _arrive(self, response: WatchResponse) -> None:
+    def _arrive(self, response: Any) -> None:
         if not self.over.done():
             self._arrived.append(response)
             self._wake_reader()
@@ -55,7 +54,7 @@ class Stream:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    async def responses(self) -> AsyncIterator[WatchResponse]:
+    async def responses(self) -> AsyncIterator[Any]:
         """Yield what arrives. Raises what the stream ended with."""
         while True:
             while self._arrived:

@@ -26,7 +26,8 @@ from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
-from raftkv.schema.watch import WatchCreateRequest, WatchResponse
+from raftkv.schema.election import LeaderRequest
+from raftkv.schema.watch import WatchCreateRequest
 from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.members import (
@@ -299,9 +300,9 @@ class World:
 
     @asynccontextmanager
     async def watch(
-        self, member: Member, request: WatchCreateRequest
-    ) -> AsyncIterator[AsyncIterator[WatchResponse]]:
-        """Carry a watch to a member and what it brings back, for as long as the context lasts.
+        self, member: Member, request: WatchCreateRequest | LeaderRequest
+    ) -> AsyncIterator[AsyncIterator[Any]]:
+        """Carry a request for a stream to a member and what it brings back, while the context lasts.
 
         The iterator raises NotSent (nobody listens), OutcomeUnknown (the connection is lost) and what the
         service raises.
@@ -313,7 +314,9 @@ class World:
         finally:
             stream.over.cancel()
 
-    def _open_watch(self, member: Member, request: WatchCreateRequest, stream: Stream) -> None:
+    def _open_watch(
+        self, member: Member, request: WatchCreateRequest | LeaderRequest, stream: Stream
+    ) -> None:
         running = member.running
         if stream.over.done():
             return

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from raftkv.checkers.changes import Change
 from raftkv.checkers.history import Outcome
 from raftkv.checkers.verdict import Verdict
+from raftkv.schema.election import LeaderRequest, LeaderResponse
 from raftkv.schema.watch import WatchCreateRequest, WatchResponse
 
 __all__ = ["Change", "Client", "Finding", "Port", "Truth", "Words", "Workload"]
@@ -42,15 +43,22 @@ class Port(Protocol):
         """
         ...
 
+    def observe(self, request: LeaderRequest) -> AbstractAsyncContextManager[AsyncIterator[LeaderResponse]]:
+        """Open the stream of an election's leaders (Election.Observe); otherwise as ``watch``."""
+        ...
+
 
 class Truth(NamedTuple):
     """What the system itself says that happened: ``changes`` is the whole list, by revision.
 
     In the simulator it comes from the committed log; elsewhere from witnesses, who watch every member from
-    the first revision on and have to agree.
+    the first revision on and have to agree. ``compacted``: the highest revision that anybody but the clients
+    asked to be compacted. ``slack``: how many seconds a lease may end too early, by what was done to clocks.
     """
 
     changes: Sequence[Change]
+    compacted: int = 0
+    slack: float = 0.0
 
 
 class Client(Protocol):
