@@ -59,8 +59,9 @@ class Seen(NamedTuple):
 
 
 class Front(NamedTuple):
-    """The end of a wait: nobody is before. ``header``: of what put the key, or told so after a wait.
+    """The end of a wait: nobody is before. ``header``: of the look that told so.
 
+    It is not that of what put the key: who was before may have gone between the two.
     ``stands``: it is still the key that was put; without it nothing is owned.
     """
 
@@ -129,18 +130,16 @@ class Queue:
         A wait that is given up, or fails, takes the key back: the one of this place, and not another that
         was put since under the same lease, which may own by now.
         """
-        header = place.header
         try:
             seen = await self._look(place)
             while seen.older is not None:
                 await self._wait_deleted(seen.older.key, seen.older.mod_revision + 1)
                 seen = await self._look(place)
-                header = seen.header
         except (asyncio.CancelledError, RaftKvError):
             with suppress(RaftKvError):
                 await self.take_back(place.key, place.revision)
             raise
-        return Front(header, seen.stands)
+        return Front(seen.header, seen.stands)
 
     async def take_back(self, key: bytes, revision: int) -> TxnResponse:
         """Delete a key if it is the one that was created at ``revision``."""

@@ -133,6 +133,24 @@ async def test_a_lease_that_ends_while_it_waits_has_no_lock(on: Services) -> Non
         await second
 
 
+async def test_a_lock_is_held_from_when_the_last_older_key_went(on: Services) -> None:
+    """That may be between the put of one's own key and the look at who is before it."""
+    await on.grant(1, 2)
+    await on.lock.lock(LockRequest(b"L", 1))
+    txn_of = on.kv.txn
+
+    async def late(request: TxnRequest) -> Any:
+        response = await txn_of(request)
+        on.kv.txn = txn_of  # type: ignore[method-assign]
+        await on.lock.unlock(UnlockRequest(b"L/1"))
+        return response
+
+    on.kv.txn = late  # type: ignore[method-assign]
+    held = await on.lock.lock(LockRequest(b"L", 2))
+    gone = on.node.machine.store.revision
+    assert held.header is not None and held.header.revision == gone
+
+
 def after_the_look(on: Services, happen: Callable[[], Awaitable[None]]) -> None:
     """Let something happen once, between a waiter's look at who is before it and its watch of that key."""
     txn_of = on.kv.txn
