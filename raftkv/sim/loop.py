@@ -16,6 +16,7 @@ sockets, signals and subprocesses do not exist here: to ask for one is an error.
 
 import asyncio
 import heapq
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
@@ -128,6 +129,17 @@ class SimLoop(asyncio.BaseEventLoop):
         handle = Handle(callback, args, copy_context() if context is None else context, self.now)
         self._ready.append(handle)
         return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """Call back soon: there are no threads, but a generator that is left alone is closed this way."""
+        return self.call_soon(callback, *args, context=context)
+
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        """Close a generator that is left alone, unless the loop has stopped for good."""
+        if self.is_running():
+            super()._asyncgen_finalizer_hook(agen)  # type: ignore[misc]
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -244,7 +256,20 @@ def bury(owner: Incarnation) -> None:
     """Let the tasks of an incarnation that has ended be collected, after the loop has stopped for good.
 
     To collect a coroutine runs its ``finally`` blocks; whatever they want, its disk and network are gone.
+    What they raise is told nobody: a generator can't be closed while what it awaits is being closed.
     """
+    told, sys.unraisablehook = sys.unraisablehook, _nothing_of
+    try:
+        _close_all(owner)
+    finally:
+        sys.unraisablehook = told
+
+
+def _nothing_of(_told: object) -> None:
+    """Do nothing about an error that could be raised nowhere."""
+
+
+def _close_all(owner: Incarnation) -> None:
     for task in owner.tasks:
         task._log_destroy_pending = False
         coroutine = task.get_coro()

@@ -21,6 +21,9 @@ from raftkv.schema.watch import WatchCreateRequest, WatchRequest, WatchResponse
 from raftkv.service import ElectionService, Events, KvService, LeaseService, LockService, WatchService
 from raftkv.service.watch_replies import FragmentSizes, WatchReply
 
+Streamed = WatchCreateRequest | LeaderRequest
+"""Requests that are answered by a stream."""
+
 FRAGMENT_BYTES = 200
 """Small, so that little data comes in several pieces."""
 
@@ -64,9 +67,7 @@ class Services:
         async with aclosing(self._leases.keep_alive(_only(request))) as answers:
             return await anext(answers)
 
-    async def feed(
-        self, request: WatchCreateRequest | LeaderRequest, send: Callable[[Any], Awaitable[None]]
-    ) -> None:
+    async def feed(self, request: Streamed, send: Callable[[Any], Awaitable[None]]) -> None:
         """Send what a stream brings, for as long as it lasts."""
         if isinstance(request, LeaderRequest):
             async with aclosing(self._elections.observe(request)) as leaders:

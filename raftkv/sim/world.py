@@ -6,7 +6,7 @@ The world knows what is true: what is cut, who is down and why. Members know onl
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from hashlib import blake2b
 from random import Random
 from typing import Any
@@ -26,8 +26,6 @@ from raftkv.node.node import Node
 from raftkv.node.transport import SnapshotChunk
 from raftkv.raft import make_core
 from raftkv.raft.invariants import RuleViolated
-from raftkv.schema.election import LeaderRequest
-from raftkv.schema.watch import WatchCreateRequest
 from raftkv.sim.disk import CHANGES, Outcome, SimDisk
 from raftkv.sim.loop import Incarnation, SimLoop
 from raftkv.sim.members import (
@@ -43,7 +41,7 @@ from raftkv.sim.members import (
 )
 from raftkv.sim.network import SimNetwork, SimTransport
 from raftkv.sim.scenario import Scenario
-from raftkv.sim.services import WAITING
+from raftkv.sim.services import WAITING, Streamed
 from raftkv.sim.stream import Stream
 from raftkv.sim.watch import NOBODY, Watcher
 from raftkv.trace import Event
@@ -62,6 +60,9 @@ DAMAGE = (StorageCorrupt, SnapshotDamaged, FormatTooNew, PeerProtocolError)
 
 QUICK = 0.1
 """A change that is not synced takes this share of the quickest sync: others have a turn meanwhile."""
+
+PROGRESS = "700ms"
+"""How often watches that want it are told how far they are: often enough for a short run."""
 
 CLIENT_SECONDS = 0.0005
 """How long a request or an answer takes between a client and a member."""
@@ -239,6 +240,7 @@ class World:
             initial_cluster={name: (peer_url(int(name[1:])),)},
             initial_advertise_peer_urls=(peer_url(int(name[1:])),),
             advertise_client_urls=(f"http://{name}:2379",),
+            experimental_watch_progress_notify_interval=PROGRESS,
             max_learners=100,  # how many there are is the scenario's choice
             **settings,
         )
@@ -299,9 +301,7 @@ class World:
             answer.add_done_callback(gone)
 
     @asynccontextmanager
-    async def watch(
-        self, member: Member, request: WatchCreateRequest | LeaderRequest
-    ) -> AsyncIterator[AsyncIterator[Any]]:
+    async def watch(self, member: Member, request: Streamed) -> AsyncIterator[AsyncIterator[Any]]:
         """Carry a request for a stream to a member and what it brings back, while the context lasts.
 
         The iterator raises NotSent (nobody listens), OutcomeUnknown (the connection is lost) and what the
@@ -310,13 +310,12 @@ class World:
         stream = Stream(self.loop, CLIENT_SECONDS)
         self.loop.call_world_at(self.loop.now + CLIENT_SECONDS, self._open_watch, member, request, stream)
         try:
-            yield stream.responses()
+            async with aclosing(stream.responses()) as responses:
+                yield responses
         finally:
             stream.over.cancel()
 
-    def _open_watch(
-        self, member: Member, request: WatchCreateRequest | LeaderRequest, stream: Stream
-    ) -> None:
+    def _open_watch(self, member: Member, request: Streamed, stream: Stream) -> None:
         running = member.running
         if stream.over.done():
             return
