@@ -1,16 +1,36 @@
 """What clients do, in simulations and against real processes, and the check of what they were told."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from raftkv.errors import ConfigError
+from raftkv.workloads.append import AppendWorkload
+from raftkv.workloads.bank import BankWorkload
+from raftkv.workloads.counter import CounterWorkload
+from raftkv.workloads.election import ElectionWorkload
+from raftkv.workloads.elements import SetWorkload
 from raftkv.workloads.kv import KvWorkload
+from raftkv.workloads.lease import LeaseWorkload
+from raftkv.workloads.lock import FENCED, UNFENCED, LockWorkload
+from raftkv.workloads.mixed import MixedWorkload
 from raftkv.workloads.port import Workload
 from raftkv.workloads.register import RegisterWorkload
+from raftkv.workloads.watch import WatchWorkload
 
 _WORKLOADS: dict[str, Callable[[int, Random], Workload]] = {
     RegisterWorkload.name: RegisterWorkload.drawn,
+    AppendWorkload.name: AppendWorkload.drawn,
+    SetWorkload.name: SetWorkload.drawn,
+    BankWorkload.name: BankWorkload.drawn,
+    CounterWorkload.name: CounterWorkload.drawn,
     KvWorkload.name: KvWorkload.drawn,
+    WatchWorkload.name: WatchWorkload.drawn,
+    LeaseWorkload.name: LeaseWorkload.drawn,
+    FENCED: LockWorkload.drawn,
+    UNFENCED: partial(LockWorkload.drawn, name=UNFENCED),
+    ElectionWorkload.name: ElectionWorkload.drawn,
+    MixedWorkload.name: MixedWorkload,
 }
 
 NAMES = tuple(_WORKLOADS)

@@ -22,21 +22,25 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from raftkv.checkers.history import Operation, Outcome
+from raftkv.checkers.history import Outcome
 from raftkv.checkers.json_writer import write_history
 from raftkv.checkers.mvcc_kv import MvccKv
 from raftkv.errors import ConfigError, RaftKvError
-from raftkv.schema.kv import CompactionRequest, DeleteRangeRequest, RangeRequest
+from raftkv.schema.kv import RangeRequest
+from raftkv.workloads.compactions import Compactions
 from raftkv.workloads.kv_checks import PastRead, judge, with_others
 from raftkv.workloads.kv_messages import ALL_KEYS, as_txn, filled, fits, result_of, to_message
+from raftkv.workloads.messages import clear
 from raftkv.workloads.outcomes import WrongAnswer, is_definite
 from raftkv.workloads.port import Finding, Port, Truth, Words
-from raftkv.workloads.record import Recorder, Request
+from raftkv.workloads.record import Group, Recorder, Request
 
 REMEMBERED = 5
 """How many answers ago the revision was seen that ``past`` reads at."""
 
 KEYS = 6
+
+PREFIX = "k"
 
 SIZES = ("", "", "", "*100", "*900")
 """How values are filled up: large ones fill the log, messages and disks sooner."""
@@ -47,9 +51,10 @@ STYLES = ("register", "mixed", "mixed")
 class Session(Recorder):
     """One client: what it has seen of each key, and what it did."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, compactions: Compactions) -> None:
         super().__init__(number)
-        self._seen: dict[str, int] = {}
+        self._compactions = compactions
+        self.seen: dict[str, int] = {}
         self._revision = 1
         self._revisions = deque([1], maxlen=REMEMBERED)
         self.past: list[PastRead] = []
@@ -76,11 +81,7 @@ class Session(Recorder):
     async def _compact(self, port: Port) -> Outcome:
         """Compact; the model knows nothing of it, because no answer may change by it."""
         self._told = None
-        try:
-            await port.call(CompactionRequest(revision=self._revision))
-        except RaftKvError as error:
-            return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
-        return Outcome.OK
+        return await self._compactions.compact(port, self._revision)
 
     async def _read_past(self, key: str, port: Port) -> Outcome:
         """Read at an older revision, and keep the answer by itself: the model knows the present only."""
@@ -110,7 +111,7 @@ class Session(Recorder):
         raise ConfigError(f"no client can do {' '.join(words)!r}")
 
     def _as_seen(self, key: str) -> tuple[str, int]:
-        return key, self._seen.get(key, 0)
+        return key, self.seen.get(key, 0)
 
     def _learn(self, request: Request, output: tuple[int, Any]) -> None:
         revision, result = output
@@ -126,16 +127,17 @@ class Session(Recorder):
     def _learn_one(self, request: Request, revision: int, result: Any) -> None:
         match request[0]:
             case "get":
-                self._seen[request[1]] = 0 if result is None else result.mod_revision
+                self.seen[request[1]] = 0 if result is None else result.mod_revision
             case "put":
-                self._seen[request[1]] = revision
+                self.seen[request[1]] = revision
             case "delete":
-                self._seen[request[1]] = 0
+                self.seen[request[1]] = 0
 
 
-class KvWorkload:
-    """Clients of a few keys. Keys begin with ``k``, but for ``probe``, which is written last.
+class KvWorkload(Group[Session]):
+    """Clients of a few keys, and of ``probe``, which is written last.
 
+    ``prefix``: what keys begin with, "" = there are none but ``probe``.
     ``alone``: nobody else writes to the store, so that every change in it must be one of these clients'.
     ``style`` is one of ``STYLES``: registers, or deletions, txns and compactions as well; ``size`` one of
     ``SIZES``.
@@ -151,26 +153,23 @@ class KvWorkload:
         style: str = "mixed",
         size: str = "",
         probe: str = "probe",
+        prefix: str = PREFIX,
         alone: bool = False,
+        compactions: Compactions | None = None,
     ) -> None:
-        self.clients = clients
-        self.sessions: list[Session] = []
+        known = compactions or Compactions()
+        super().__init__(clients, lambda number: Session(number, known))
         self._keys = list(keys)
         self._style, self._size, self._probe, self._alone = style, size, probe, alone
+        self._prefix = prefix
         self._drawn = 0
         self._initial_revision = 1
 
     @staticmethod
-    def drawn(clients: int, random: Random) -> "KvWorkload":
+    def drawn(clients: int, random: Random, compactions: Compactions | None = None) -> "KvWorkload":
         """Make one with choices of its own."""
-        size, style = random.choice(SIZES), random.choice(STYLES)
-        return KvWorkload(clients, keys=key_names(random.randint(1, KEYS)), style=style, size=size)
-
-    def client(self, number: int) -> Session:
-        """See ``Workload``."""
-        session = Session(number)
-        self.sessions.append(session)
-        return session
+        size, style, keys = random.choice(SIZES), random.choice(STYLES), key_names(random.randint(1, KEYS))
+        return KvWorkload(clients, keys=keys, style=style, size=size, compactions=compactions)
 
     def draw(self, random: Random, number: int) -> Words:
         """See ``Workload``."""
@@ -197,30 +196,29 @@ class KvWorkload:
 
     async def prepare(self, port: Port) -> None:
         """See ``Workload``: begin without keys."""
-        await port.call(DeleteRangeRequest(key=self._probe.encode()))
-        deleted = await port.call(DeleteRangeRequest(ALL_KEYS.key, ALL_KEYS.range_end))
-        self._initial_revision = deleted.header.revision
+        await clear(port, self._probe)
+        self._initial_revision = await clear(port, PREFIX)
 
     def last_words(self, number: int) -> Sequence[Words]:
         """See ``Workload``."""
-        return [("put", self._probe, f"p{number}"), ("scan", *self._keys, self._probe)]
-
-    def _history(self) -> list[Operation]:
-        return [one for session in self.sessions for one in session.history]
+        seen = (key for session in self.sessions for key in session.seen if key.startswith(PREFIX))
+        keys = dict.fromkeys((*self._keys, *seen))
+        return [("put", self._probe, f"p{number}"), ("scan", *keys, self._probe)]
 
     def _owns(self, key: str) -> bool:
-        return self._alone or key.startswith("k") or key == self._probe
+        own = bool(self._prefix) and key.startswith(self._prefix)
+        return self._alone or own or key == self._probe
 
     def check(self, truth: Truth | None) -> list[Finding]:
         """See ``Workload``."""
-        history = self._history()
+        history = self.written_down()
         past = [one for session in self.sessions for one in session.past]
         verdict = judge(history, past, truth, self._owns, self._initial_revision)
         return [Finding(MvccKv.name, verdict, len(history))]
 
     def histories(self, truth: Truth | None = None) -> dict[str, Sequence[str]]:
         """See ``Workload``."""
-        history = with_others(self._history(), truth, self._owns, self._initial_revision)
+        history = with_others(self.written_down(), truth, self._owns, self._initial_revision)
         return {MvccKv.name: list(write_history(history, MvccKv(self._initial_revision)))}
 
 

@@ -1,15 +1,20 @@
 """What the clients of all workloads have in common: they write down what they asked and were told."""
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Hashable
+from math import inf, nextafter
+from typing import Any, Generic, TypeVar
 
 from raftkv.checkers.history import Operation, Outcome
+from raftkv.checkers.verdict import Validity, Verdict
 from raftkv.errors import RaftKvError
 from raftkv.workloads.outcomes import is_definite
 from raftkv.workloads.port import Port, Words
 
 CLIENTS = 1000
 """Most clients of a run: the distance between the process numbers of one of them."""
+
+NO_TRUTH = Verdict(Validity.UNKNOWN, 0, "what the system itself says that happened is not known")
+"""Of a history that can't be held against the answers alone."""
 
 Request = tuple[Any, ...]
 """What an operation asks for, as its model has it."""
@@ -23,8 +28,10 @@ class Recorder:
     """
 
     def __init__(self, number: int) -> None:
+        self.number = number
         self.history: list[Operation] = []
         self._process = number
+        self._free = -inf
         self._sent: Request | None = None
         self._told: object = None
 
@@ -43,10 +50,11 @@ class Recorder:
     ) -> Outcome:
         """Add an operation to the history; return its outcome."""
         known = outcome is not Outcome.UNKNOWN
-        self.history.append(
-            Operation(self._process, begun, ended if known else None, request, output, outcome)
-        )
+        begun = max(begun, nextafter(self._free, inf))  # what touches is concurrent, and a client is not
+        ended = None if ended is None or not known else max(begun, ended)
+        self.history.append(Operation(self._process, begun, ended, request, output, outcome))
         self._told = output
+        self._free = begun if ended is None else ended
         if not known:
             self._process += CLIENTS
         return outcome
@@ -65,3 +73,29 @@ class Recorder:
             return self.write_down(request, begun, port.now(), None, outcome)
         self._sent = None
         return response
+
+
+R = TypeVar("R", bound=Recorder)
+
+
+class Group(Generic[R]):
+    """The clients of one workload, made by ``begin`` out of their numbers."""
+
+    def __init__(self, clients: int, begin: Callable[[int], R]) -> None:
+        self.clients = clients
+        self.sessions: list[R] = []
+        self._begin = begin
+
+    def client(self, number: int) -> R:
+        """See ``Workload``."""
+        session = self._begin(number)
+        self.sessions.append(session)
+        return session
+
+    def is_first(self, number: int) -> bool:
+        """Whether a client is the one that does what has to be done once."""
+        return not self.sessions or number == self.sessions[0].number
+
+    def written_down(self) -> list[Operation]:
+        """Return the operations of all clients."""
+        return [one for session in self.sessions for one in session.history]

@@ -22,23 +22,12 @@ from raftkv.checkers.models import CasRegister
 from raftkv.checkers.timeline import NEVER
 from raftkv.checkers.verdict import Anomaly, Validity, Verdict
 from raftkv.errors import ConfigError
-from raftkv.schema.kv import (
-    Compare,
-    CompareResult,
-    CompareTarget,
-    DeleteRangeRequest,
-    PutRequest,
-    PutResponse,
-    RangeRequest,
-    RangeResponse,
-    RequestOp,
-    TxnRequest,
-    TxnResponse,
-)
+from raftkv.schema.kv import PutResponse, RangeResponse, TxnResponse
 from raftkv.workloads.kv_checks import MAX_CHECK_STEPS, text
+from raftkv.workloads.messages import absent, clear, get, has_value, put, txn
 from raftkv.workloads.outcomes import WrongAnswer
 from raftkv.workloads.port import Finding, Port, Truth, Words
-from raftkv.workloads.record import Recorder, Request
+from raftkv.workloads.record import Group, Recorder, Request
 
 PREFIX = "r"
 
@@ -96,29 +85,23 @@ def _value(found: RangeResponse) -> str | None:
 
 
 def _message(request: Request) -> Any:
-    key = request[1].encode()
     match request:
-        case ("read", _):
-            return RangeRequest(key=key)
-        case ("write", _, value):
-            return PutRequest(key=key, value=value.encode())
-    _, _, old, new = request
-    if old is None:
-        guard = Compare(CompareResult.EQUAL, CompareTarget.VERSION, key, version=0)
-    else:
-        guard = Compare(CompareResult.EQUAL, CompareTarget.VALUE, key, value=old.encode())
-    put, get = PutRequest(key=key, value=new.encode()), RangeRequest(key=key)
-    return TxnRequest([guard], [RequestOp(request_put=put)], [RequestOp(request_range=get)])
+        case ("read", register):
+            return get(register)
+        case ("write", register, value):
+            return put(register, value)
+    _, register, old, new = request
+    guard = absent(register) if old is None else has_value(register, old)
+    return txn([guard], [put(register, new)], [get(register)])
 
 
-class RegisterWorkload:
+class RegisterWorkload(Group[RegisterClient]):
     """Clients of some registers at a time, whose names begin with ``r``."""
 
     name = "register"
 
     def __init__(self, clients: int, *, registers: int = 3) -> None:
-        self.clients = clients
-        self._sessions: list[RegisterClient] = []
+        super().__init__(clients, RegisterClient)
         self._registers = registers
         self._drawn = 0
 
@@ -126,12 +109,6 @@ class RegisterWorkload:
     def drawn(clients: int, random: Random) -> "RegisterWorkload":
         """Make one with choices of its own."""
         return RegisterWorkload(clients, registers=random.choice((1, 3, 5)))
-
-    def client(self, number: int) -> RegisterClient:
-        """See ``Workload``."""
-        session = RegisterClient(number)
-        self._sessions.append(session)
-        return session
 
     def draw(self, random: Random, number: int) -> Words:
         """See ``Workload``."""
@@ -145,11 +122,11 @@ class RegisterWorkload:
 
     async def prepare(self, port: Port) -> None:
         """See ``Workload``: begin without registers."""
-        await port.call(DeleteRangeRequest(PREFIX.encode(), chr(ord(PREFIX) + 1).encode()))
+        await clear(port, PREFIX)
 
     def last_words(self, number: int) -> Sequence[Words]:
         """See ``Workload``: read the registers of the last clients' last answers."""
-        seen = dict.fromkeys(register for session in self._sessions for register in session.seen)
+        seen = dict.fromkeys(register for session in self.sessions for register in session.seen)
         return [("read", register) for register in list(seen)[-self._registers :]]
 
     def check(self, truth: Truth | None) -> list[Finding]:
@@ -165,7 +142,7 @@ class RegisterWorkload:
         return {CasRegister.name: list(write_history(self._history(truth), CasRegister()))}
 
     def _history(self, truth: Truth | None) -> list[Operation]:
-        history = [one for session in self._sessions for one in session.history]
+        history = self.written_down()
         return history if truth is None else settled(history, truth)
 
 
