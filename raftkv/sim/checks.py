@@ -65,7 +65,7 @@ class Replay:
     @property
     def truth(self) -> Truth:
         """What was written so far."""
-        return Truth(self._changes)
+        return Truth(self._changes, self.machine.store.compact_revision)
 
     def run(self, wanted: Iterable[int] = ()) -> None:
         """Apply all; keep what a snapshot after each of the entries ``wanted``, by index, has to hold."""

@@ -21,7 +21,10 @@ from raftkv.sim.damage import WAYS
 from raftkv.sim.network import Conditions
 from raftkv.sim.partitions import KINDS
 from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, Scenario
+from raftkv.workloads import NAMES, make
 from raftkv.workloads.kv import SIZES, STYLES, KvWorkload, key_names
+from raftkv.workloads.lock import UNFENCED
+from raftkv.workloads.mixed import MixedWorkload
 
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
@@ -49,7 +52,7 @@ class Profile:
     """How a campaign draws. ``kinds``: chance of each kind of fault to be part of a seed's mix.
 
     ``pause_seconds`` between two requests of all clients together; the tuples are choices. ``damage``: how
-    often disks are damaged beyond repair.
+    often disks are damaged beyond repair. ``workloads``: what clients may do.
     """
 
     name: str
@@ -62,7 +65,14 @@ class Profile:
     sizes: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(DEFAULT_SIZES))
     options: tuple[tuple[str, str], ...] = ()
     damage: tuple[int, ...] = ()
+    workloads: tuple[str, ...] = (KvWorkload.name,)
 
+
+OTHER_WORKLOADS = tuple(name for name in NAMES if name not in (KvWorkload.name, UNFENCED))
+"""All that a correct cluster survives, besides the usual one."""
+
+WORKLOADS = (KvWorkload.name,) * (len(OTHER_WORKLOADS) + 1) + (MixedWorkload.name,) + OTHER_WORKLOADS
+"""Half of the seeds are about keys and revisions, of which the rules of the others are made."""
 
 DEFAULT_KINDS = {
     "partition": 0.6,
@@ -92,10 +102,11 @@ BEYOND_KINDS = {kind: chance / 2 for kind, chance in DEFAULT_KINDS.items() if ki
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("default", DEFAULT_KINDS),
+        Profile("default", DEFAULT_KINDS, workloads=WORKLOADS),
         Profile("calm", {}),
         Profile("beyond", BEYOND_KINDS, damage=(1, 1, 2, 3)),
         Profile("lease-reads", DEFAULT_KINDS, options=(("lease-reads", "true"),)),
+        *(Profile(name, DEFAULT_KINDS, workloads=(name,)) for name in NAMES),
     )
 }
 
@@ -124,6 +135,7 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
     if profile.damage:
         damage = _draw_damage(Random(f"{seed}:damage"), profile, nodes)
         faults = tuple(sorted((*faults, *damage), key=lambda fault: fault.at))
+    workload = Random(f"{seed}:workload").choice(profile.workloads)
     return Scenario(
         nodes=nodes,
         seed=seed,
@@ -131,7 +143,8 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
         network=_draw_network(Random(f"{seed}:network")),
         disk=_draw_disk(Random(f"{seed}:disk")),
         faults=faults,
-        operations=_draw_operations(Random(f"{seed}:clients"), profile, nodes),
+        workload=workload,
+        operations=_draw_operations(seed, profile, nodes, workload),
         heal=_draw_core(Random(f"{seed}:core"), nodes),
         beyond_repair=bool(profile.damage),
     )
@@ -383,8 +396,18 @@ class _Faults:
                 yield Fault(_round(at + 0.8 * length), "snapshot", (f"n{other}",))
 
 
-def _draw_operations(random: Random, profile: Profile, nodes: int) -> tuple[Operation, ...]:
+def _draw_operations(seed: int, profile: Profile, nodes: int, name: str) -> tuple[Operation, ...]:
     """Return what the clients ask: each one thing after the other, at times of its own."""
+    found = _draw_keys_asked(Random(f"{seed}:clients"), profile, nodes)
+    if name == KvWorkload.name:
+        return found
+    clients, random = len({one.client for one in found}), Random(f"{seed}:words")
+    workload = make(name, clients=clients, random=random)
+    return tuple(one._replace(words=workload.draw(random, int(one.client[1:]))) for one in found)
+
+
+def _draw_keys_asked(random: Random, profile: Profile, nodes: int) -> tuple[Operation, ...]:
+    """Return what the clients of the usual workload ask."""
     found: list[Operation] = []
     size, style = random.choice(SIZES), random.choice(STYLES)
     beat = random.choice(BEATS)

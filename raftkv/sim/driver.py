@@ -10,7 +10,7 @@ from raftkv.mvcc.membership import MemberInfo
 from raftkv.node.node import Node
 from raftkv.raft import ChangeKind, Role
 from raftkv.raft.quorum import is_majority
-from raftkv.sim.clients import workload_of
+from raftkv.sim.clients import probes_of, workload_of
 from raftkv.sim.coups import Coups, links_between
 from raftkv.sim.damage import damage, rot
 from raftkv.sim.members import LOG, SNAPSHOTS, Member, peer_url
@@ -23,6 +23,9 @@ from raftkv.workloads.port import Client
 
 CLIENT_PATIENCE = (3.0, 3.0, 12.0)
 """Seconds after which a client gives a request up, by turns: some wait until they are told something."""
+
+PROBES = ("c901", "c902")
+"""Clients that see at last whether members serve: one writes, one reads."""
 
 WRITING_SECONDS = 0.1
 """How long a crash waits for its victim to write; it may be started again before that."""
@@ -42,6 +45,7 @@ class Driver:
     def __init__(self, world: World) -> None:
         self._world = world
         self.workload = workload_of(world.scenario)
+        self.probes = probes_of(self.workload)
         self._active = 0
         self._active_since = 0.0
         self._counting = True
@@ -52,6 +56,7 @@ class Driver:
         self.healed_at: float | None = None
         self._changes: dict[asyncio.Task[None], tuple[ChangeKind, int]] = {}
         self.sessions: dict[str, Client] = {}
+        self.prepared: asyncio.Task[bool] | None = None
         self.serving: Callable[[], list[Member]] | None = None
         self._verbs: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash,
@@ -419,11 +424,36 @@ class Driver:
         answer nothing, and what a client still has to ask of it would take its patience each time.
         """
         loop = self._world.loop
+        if self.prepared is not None and not await asyncio.shield(self.prepared):
+            return
         session = self.new_session(name)
         for operation in operations:
             await asyncio.sleep(max(0.0, operation.at - loop.now))
             if not self._is_too_late(operation):
                 await self.request(session, operation)
+
+    async def prepare(self) -> bool:
+        """Write what has to be there before the clients begin, by way of one member or another.
+
+        Whether that was possible: nobody may serve.
+        """
+        turn = 0
+        while members := self._may_be_asked():
+            port = SimPort(self._world, members[turn % len(members)])
+            try:
+                async with asyncio.timeout(CLIENT_PATIENCE[0]):
+                    await self.workload.prepare(port)
+            except (RaftKvError, TimeoutError):
+                await asyncio.sleep(CHANGE_EVERY)
+                turn += 1
+            else:
+                return True
+        return False
+
+    def _may_be_asked(self) -> list[Member]:
+        if self.healed_at is None or self.serving is None:
+            return list(self._world.members.values())
+        return self.serving()
 
     def _is_too_late(self, operation: Operation) -> bool:
         """Whether nobody asks this any more: after the healing clients don't catch up, and ask who serves."""
@@ -433,15 +463,16 @@ class Driver:
 
     def new_session(self, name: str) -> Client:
         """Begin a client."""
-        session = self.sessions[name] = self.workload.client(int(name[1:]))
+        workload = self.probes if name in PROBES else self.workload
+        session = self.sessions[name] = workload.client(int(name[1:]))
         return session
 
-    async def request(self, session: Client, operation: Operation) -> bool:
-        """Do one request, or give it up; whether it was answered."""
+    async def request(self, session: Client, operation: Operation, patience: float = 0.0) -> bool:
+        """Do one request, or give it up; whether it was answered. ``patience`` 0: as the client has it."""
         member = self._world.members.get(member_number(operation.via))
         if member is None:
             return False
-        patience = CLIENT_PATIENCE[int(operation.client[1:]) % len(CLIENT_PATIENCE)]
+        patience = patience or CLIENT_PATIENCE[int(operation.client[1:]) % len(CLIENT_PATIENCE)]
         loop, watcher = self._world.loop, self._world.watcher
         begun = loop.now
         self.operations += 1

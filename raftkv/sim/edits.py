@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from raftkv.sim.scenario import Fault, Operation, Scenario
+from raftkv.workloads.mixed import MixedWorkload
 
 
 def with_fault(scenario: Scenario, number: int, fault: Fault) -> Scenario:
@@ -50,12 +51,14 @@ def with_names(scenario: Scenario, names: Mapping[str, str]) -> Scenario:
     """Let requests speak of other keys and values."""
 
     def renamed(one: Operation) -> Operation:
-        words = (one.words[0], *(names.get(word, word) for word in one.words[1:]))
+        at = int(scenario.workload == MixedWorkload.name)  # then the part's name comes first
+        head, (verb, *rest) = one.words[:at], one.words[at:]
+        words = (verb, *(names.get(word, word) for word in rest))
         if words[0] in ("scan", "list"):
             words = tuple(dict.fromkeys(words))
         elif words[0] == "move" and words[1] == words[2]:
             words = ("cas", words[1], words[3])
-        return one._replace(words=words)
+        return one._replace(words=head + words)
 
     return replace(scenario, operations=tuple(renamed(one) for one in scenario.operations))
 

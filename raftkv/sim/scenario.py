@@ -19,6 +19,8 @@
 ``beyond repair`` lets disks be damaged on any number of members: where too few of them can start, nobody has
 to serve; whoever serves must still not be wrong. Without the line a majority always keeps a whole disk.
 
+A line ``workload bank`` says what clients are about; without one it is keys and revisions (``kv``).
+
 A line ``at TIME WHAT...`` is a fault, or an operation of a client when it begins with one. Times are
 seconds on the simulated clock, durations too. The seed feeds the draws that are left (election time-outs,
 delays within their bounds, which sectors survive); two runs of one scenario are the same, bit for bit.
@@ -37,6 +39,9 @@ FORMAT = "# raftkv scenario 1"
 
 SAFETY_END = 24.0
 """When the safety phase of a scenario without a ``heal`` line ends."""
+
+USUAL_WORKLOAD = "kv"
+"""What clients do in a scenario without a line that says it."""
 
 _CLIENT = re.compile(r"c[1-9][0-9]*")
 _MEMBER = re.compile(r"n[1-9][0-9]*")
@@ -90,6 +95,7 @@ class Scenario:
     operations: tuple[Operation, ...] = ()
     heal: Heal | None = None
     beyond_repair: bool = False
+    workload: str = USUAL_WORKLOAD
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -121,6 +127,8 @@ def parse_links(words: tuple[str, ...]) -> list[tuple[int, int]]:
 def format_scenario(scenario: Scenario) -> str:
     """Return the text of a scenario; ``parse_scenario`` reads it back."""
     lines = [FORMAT, f"nodes {scenario.nodes}", f"seed {scenario.seed}"]
+    if scenario.workload != USUAL_WORKLOAD:
+        lines.append(f"workload {scenario.workload}")
     lines += [f"option {name} {value}" for name, value in sorted(scenario.options.items())]
     if scenario.network != CALM:
         lines.append(_format_network(scenario.network))
@@ -189,6 +197,8 @@ def _take_line(scenario: Scenario, words: list[str]) -> Scenario:
             return replace(scenario, nodes=int(number))
         case ["seed", number]:
             return replace(scenario, seed=int(number))
+        case ["workload", name]:
+            return replace(scenario, workload=name)
         case ["option", name, value]:
             return replace(scenario, options={**scenario.options, name: value})
         case ["network", bounds, *rest]:

@@ -175,6 +175,8 @@ def _result(result: object) -> str:
         case (bool(succeeded), tuple(results)):
             parts = ", ".join(_result(one) for one in results if one is not None)
             return " ".join(part for part in ("done" if succeeded else "not equal", parts) if part)
+        case bool():
+            return "done" if result else "not done"
         case int(deleted):
             return f"{deleted} deleted"
     return ""

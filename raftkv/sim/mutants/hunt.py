@@ -1,4 +1,4 @@
-"""Looks for mutants: how many seeds of the default campaign until a check fails, and which check it is."""
+"""Looks for mutants: how many seeds of a campaign until a check fails, and which check it is."""
 
 import time
 from collections.abc import Iterator
