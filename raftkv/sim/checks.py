@@ -15,7 +15,8 @@ from raftkv.checkers.models import CasRegister
 from raftkv.checkers.mvcc_kv import MvccKv
 from raftkv.checkers.verdict import Validity
 from raftkv.mvcc.machine import Machine
-from raftkv.mvcc.parts import pack_block
+from raftkv.mvcc.parts import unpack_block
+from raftkv.mvcc.store import Store
 from raftkv.mvcc.store_dump import CHANGES, VERSIONS
 from raftkv.mvcc.versions import Version
 from raftkv.node.node import Node
@@ -131,16 +132,19 @@ def _ended(operation: Operation) -> float:
     return operation.call if ended is None or isinf(ended) else ended
 
 
-EMPTY_BLOCKS = (pack_block(VERSIONS, []), pack_block(CHANGES, []))
-"""A dump may have them where a compaction is under way; they say nothing."""
-
-
 def snapshot_digest(meta: SnapshotMeta | None, blocks: Iterable[tuple[str, int, bytes]]) -> bytes:
-    """Return a SHA-256 over what a snapshot says."""
+    """Return a SHA-256 over what a snapshot says.
+
+    Where the store's blocks end depends on what came while it was dumped: what they hold together counts.
+    """
     hashed = sha256(repr(meta).encode())
     for part, version, data in blocks:
-        if data not in EMPTY_BLOCKS:
-            hashed.update(b"%s %d %d " % (part.encode(), version, len(data)) + data)
+        match unpack_block(data) if part == Store.name else ():
+            case (int(kind), tuple(rows)) if kind in (VERSIONS, CHANGES):
+                for row in rows:
+                    hashed.update(f"{kind} {row}".encode())
+            case _:
+                hashed.update(b"%s %d %d " % (part.encode(), version, len(data)) + data)
     return hashed.digest()
 
 

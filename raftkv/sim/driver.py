@@ -489,6 +489,9 @@ class Driver:
             self._world.note(f"{operation.client} gave up")
             watcher.answered(loop.now, number, Outcome.UNKNOWN.value, None)
             return False
+        except asyncio.CancelledError:
+            session.give_up(operation.words, begun)  # the run ends; what is known so far is looked at
+            raise
         self._world.note(f"{operation.client} {operation.words} {outcome.value}")
         self.completed += outcome is not Outcome.UNKNOWN
         answer = session.answer() if outcome is Outcome.OK else None

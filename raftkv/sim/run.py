@@ -270,7 +270,10 @@ class _Run:
         await self._in_time("clients", asyncio.gather(*self._tasks))
         await self._in_time("requests", self._probe())
         if self.driver.probes is not self.workload:
-            await self._in_time("last words", self._last_words(), LAST_SECONDS)
+            try:
+                await self._in_time("last words", self._last_words(), LAST_SECONDS)
+            except Broken as never_ended:
+                raise self._wrong_answers(self._replay_all()) or never_ended from None
             deadline = max(deadline, self.loop.now)
         while not self._agrees() or not self._idle():
             self._stop_if_broken()
@@ -367,20 +370,30 @@ class _Run:
     # ---------------------------------------------------------------- checks
 
     def _final_checks(self) -> None:
-        ledger = self.world.observer.ledger
-        replay = checks.Replay(ledger.committed, ledger.configuration_at)
-        self._timed("replay", lambda: replay.run(self.snapshots.taken))
+        replay = self._replay_all()
         nodes = {member.name: member.node for member in self._last_up() if member.node is not None}
         count = int(self.scenario.options.get("snapshot-count", "100000"))
-        for finding in self._timed("answers", lambda: self._findings(replay.truth)):
-            if (found := checks.contradiction(finding)) is not None:
-                check, seen = found
-                raise Broken(check, *seen)
+        if (wrong := self._wrong_answers(replay)) is not None:
+            raise wrong
         self._demand("snapshot content", lambda: self.snapshots.compare(replay.snapshots))
         for name, node in nodes.items():
             known = self._replay_to(node.applied_index) if self.result.note else replay
             self._demand("equal content", partial(checks.equal_content, {name: node}, known))
             self._demand("bounds", partial(checks.bounded, node, count))
+
+    def _replay_all(self) -> checks.Replay:
+        ledger = self.world.observer.ledger
+        replay = checks.Replay(ledger.committed, ledger.configuration_at)
+        self._timed("replay", lambda: replay.run(self.snapshots.taken))
+        return replay
+
+    def _wrong_answers(self, replay: checks.Replay) -> Broken | None:
+        """Return what contradicts what clients were told."""
+        for finding in self._timed("answers", lambda: self._findings(replay.truth)):
+            if (found := checks.contradiction(finding)) is not None:
+                check, seen = found
+                return Broken(check, *seen)
+        return None
 
     def _findings(self, truth: Truth) -> list[Finding]:
         """Check what clients were told; where too few members serve, nobody may have been told anything."""

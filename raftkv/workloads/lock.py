@@ -13,12 +13,13 @@ still for longer than its lease lasts, and goes on to write, destroys what the n
 service can prevent that, so ``unfenced`` is expected to fail under pauses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import inf, nextafter
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from raftkv.checkers.history import Outcome
+from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.lock import LockRun
 from raftkv.checkers.lock_checks import check_locks
 from raftkv.checkers.run_files import write_locks
@@ -49,6 +50,10 @@ from raftkv.workloads.record import Group, Recorder
 LONGEST_TTL = 3
 
 FENCED, UNFENCED = "lock", "unfenced"
+
+
+UNSEEN = 0
+"""The token of one whose key was gone when the client looked at it."""
 
 
 class Held(NamedTuple):
@@ -103,8 +108,9 @@ class LockClient(Recorder):
             outcome = Outcome.FAIL if failed else Outcome.UNKNOWN
             return self.write_down(request, begun, port.now(), None, outcome)
         self._sent = None
-        if place is None:  # lost before its token was known
-            return self.write_down(request, begun, port.now(), None, Outcome.UNKNOWN)
+        if place is None:  # lost before its token was known; the list of changes will tell it
+            output = (revision_of(answer), answer.key, UNSEEN)
+            return self.write_down(request, begun, port.now(), output, Outcome.OK)
         self._held = Held(answer.key, place.create_revision, granted.ID)
         output = (revision_of(answer), answer.key, place.create_revision)
         return self.write_down(request, begun, port.now(), output, Outcome.OK)
@@ -156,6 +162,20 @@ class LockClient(Recorder):
         return Outcome.OK
 
 
+def _with_token(told: Operation, tokens: Mapping[bytes, int]) -> Iterator[Operation]:
+    """Yield an operation as it is; an unseen token is what the key was created at, and the lock was lost.
+
+    Where that is not known the lock was never used, and nothing is said of it.
+    """
+    output: Any = told.output
+    if told.input[0] != "acquire" or output is None or output[2] != UNSEEN:
+        yield told
+    elif (token := tokens.get(output[1])) is not None and told.returned is not None:
+        yield told._replace(output=(*output[:2], token))
+        moment = nextafter(told.returned, inf)
+        yield Operation(told.process, moment, moment, ("lost", told.input[1], token), ())
+
+
 class LockWorkload(Group[LockClient]):
     """Clients that take turns with one lock, named as the workload."""
 
@@ -196,8 +216,10 @@ class LockWorkload(Group[LockClient]):
         return [("release",)]
 
     def _run(self, truth: Truth | None) -> LockRun:
-        changes = truth.changes if truth is not None else None
-        return LockRun(self.written_down(), self.name == FENCED, changes)
+        changes = truth.changes if truth is not None else ()
+        tokens = {one.key: one.create_revision or one.revision for one in changes if one.value is not None}
+        operations = [one for told in self.written_down() for one in _with_token(told, tokens)]
+        return LockRun(operations, self.name == FENCED, None if truth is None else changes)
 
     def check(self, truth: Truth | None) -> list[Finding]:
         """See ``Workload``."""

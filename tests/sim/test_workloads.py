@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
+from raftkv.mvcc.parts import pack_block
+from raftkv.mvcc.store import Store
+from raftkv.mvcc.store_dump import CHANGES, VERSIONS
 from raftkv.node.expiry import Expiry
 from raftkv.schema.kv import TxnRequest
 from raftkv.service import KvService
 from raftkv.service.recipes import Queue
 from raftkv.service.watch import WatchStream
 from raftkv.sim import edits
+from raftkv.sim.checks import snapshot_digest
 from raftkv.sim.clients import slack_of, workload_of
 from raftkv.sim.draw import OTHER_WORKLOADS, WORKLOADS, draw_scenario, profile_named
 from raftkv.sim.run import Result, run_scenario
@@ -149,3 +153,19 @@ def test_leases_that_end_too_early_are_seen(monkeypatch: pytest.MonkeyPatch) -> 
     start = Expiry._start
     monkeypatch.setattr(Expiry, "_start", lambda self, lease, seconds: start(self, lease, seconds * 0.3))
     assert wrong_checks("lease")
+
+
+def test_a_snapshot_is_what_it_holds_however_its_blocks_were_cut() -> None:
+    """Keys that come while the store is dumped take room in a step, so that its blocks end elsewhere."""
+
+    def digest(*blocks: bytes) -> bytes:
+        return snapshot_digest(None, [(Store.name, 1, block) for block in blocks])
+
+    one, other = (2, 0, 2, 1, 0, b"a", b"x"), (3, 0, 3, 1, 0, b"b", b"y")
+    whole = digest(pack_block(VERSIONS, [one, other]))
+    assert (
+        digest(pack_block(VERSIONS, [one]), pack_block(VERSIONS, []), pack_block(VERSIONS, [other])) == whole
+    )
+    assert digest(pack_block(VERSIONS, [other, one])) != whole
+    assert digest(pack_block(VERSIONS, [one]), pack_block(CHANGES, [other])) != whole
+    assert digest(pack_block(VERSIONS, [one])) != whole

@@ -11,6 +11,7 @@ from raftkv.sim.mutants import (
     reads,
     replication,
     review,
+    streams,
 )
 from raftkv.sim.mutants.mutant import Mutant
 
@@ -21,6 +22,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     *content.MUTANTS,
     *reads.MUTANTS,
     *members.MUTANTS,
+    *streams.MUTANTS,
 )
 
 BLIND: tuple[Mutant, ...] = (*blind_core.MUTANTS, *blind_node.MUTANTS)
