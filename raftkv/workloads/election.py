@@ -41,8 +41,8 @@ from raftkv.schema.lease import (
     LeaseKeepAliveResponse,
     LeaseRevokeRequest,
 )
-from raftkv.workloads.messages import clear, found_in, get, only, revision_of
-from raftkv.workloads.outcomes import WrongAnswer, is_definite, no_lease
+from raftkv.workloads.messages import clear, only, revision_of, token_of
+from raftkv.workloads.outcomes import WrongAnswer, is_definite, left_nothing
 from raftkv.workloads.port import Finding, Port, Truth, Words
 from raftkv.workloads.record import Group, Recorder, Request
 
@@ -90,17 +90,16 @@ class ElectionClient(Recorder):
         self._sent, self._told = request, None
         try:
             answer = only(CampaignResponse, await port.call(CampaignRequest(NAME, granted.ID, value)))
-            leader = answer.leader
-            if leader is None:
-                raise WrongAnswer(f"elected without a key: {answer}")
-            place = found_in(await port.call(get(leader.key.decode())), leader.key.decode())
         except RaftKvError as error:
-            # any other error may have left a key that waits
-            outcome = Outcome.FAIL if no_lease(error) else Outcome.UNKNOWN
+            outcome = Outcome.FAIL if left_nothing(error) else Outcome.UNKNOWN
             self._sent = None
             return self.write_down(request, begun, port.now(), None, outcome)
+        leader = answer.leader
+        if leader is None:
+            raise WrongAnswer(f"elected without a key: {answer}")
+        token = await token_of(port, leader.key)
         self._sent = None
-        if place is None or place.create_revision != leader.rev:
+        if token != leader.rev:
             return self.write_down(request, begun, port.now(), None, Outcome.UNKNOWN)
         self._leads = leader
         return self.write_down(request, begun, port.now(), (leader.key, leader.rev), Outcome.OK)

@@ -41,9 +41,10 @@ from raftkv.workloads.messages import (
     only,
     put,
     revision_of,
+    token_of,
     txn,
 )
-from raftkv.workloads.outcomes import is_definite, no_lease
+from raftkv.workloads.outcomes import is_definite, left_nothing
 from raftkv.workloads.port import Finding, Port, Truth, Words
 from raftkv.workloads.record import Group, Recorder
 
@@ -53,7 +54,7 @@ FENCED, UNFENCED = "lock", "unfenced"
 
 
 UNSEEN = 0
-"""The token of one whose key was gone when the client looked at it."""
+"""The token of one whose key was gone when the client looked at it, or could not be looked at."""
 
 
 class Held(NamedTuple):
@@ -101,18 +102,15 @@ class LockClient(Recorder):
         self._sent, self._told = request, None
         try:
             answer = only(LockResponse, await port.call(self._message(self._lock, granted.ID)))
-            place = found_in(await port.call(get(answer.key.decode())), answer.key.decode())
         except RaftKvError as error:
             self._sent = None
-            failed = no_lease(error)  # any other error may have left a key that waits
-            outcome = Outcome.FAIL if failed else Outcome.UNKNOWN
+            outcome = Outcome.FAIL if left_nothing(error) else Outcome.UNKNOWN
             return self.write_down(request, begun, port.now(), None, outcome)
+        token = await token_of(port, answer.key)
         self._sent = None
-        if place is None:  # lost before its token was known; the list of changes will tell it
-            output = (revision_of(answer), answer.key, UNSEEN)
-            return self.write_down(request, begun, port.now(), output, Outcome.OK)
-        self._held = Held(answer.key, place.create_revision, granted.ID)
-        output = (revision_of(answer), answer.key, place.create_revision)
+        if token != UNSEEN:  # else it is lost already, and the list of changes will tell its token
+            self._held = Held(answer.key, token, granted.ID)
+        output = (revision_of(answer), answer.key, token)
         return self.write_down(request, begun, port.now(), output, Outcome.OK)
 
     async def _update(self, value: str, seconds: float, port: Port) -> Outcome:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from raftkv.errors import RaftKvError
 from raftkv.schema.kv import (
     Compare,
     CompareResult,
@@ -129,6 +130,15 @@ def answers_of(request: TxnRequest, response: Any) -> tuple[bool, list[Any]]:
 
 def _part(one: RequestOp) -> Any:
     return one.request_range or one.request_put or one.request_delete_range
+
+
+async def token_of(port: Port, key: bytes) -> int:
+    """Return the revision at which a key was created; 0: it is not there, or nobody knows."""
+    try:
+        kv = found_in(await port.call(get(key.decode())), key.decode())
+    except RaftKvError:
+        return 0
+    return 0 if kv is None else kv.create_revision
 
 
 def found_in(response: Any, key: str) -> KeyValue | None:

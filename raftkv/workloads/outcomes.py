@@ -20,9 +20,12 @@ def is_definite(error: RaftKvError) -> bool:
     return isinstance(error, own) or meaning_of(error) is Meaning.NOT_DONE
 
 
-def is_compacted(error: RaftKvError) -> bool:
-    """Whether the revision asked for is gone."""
-    return isinstance(error, errors.Compacted | outcome.Compacted)
+def left_nothing(error: RaftKvError) -> bool:
+    """Whether a request that waits for others has certainly left no key behind that waits on.
+
+    Other errors may come after the key was put, also those that say of other requests that nothing was done.
+    """
+    return isinstance(error, NotSent | outcome.Unreachable) or no_lease(error)
 
 
 def no_lease(error: RaftKvError) -> bool:
