@@ -10,12 +10,12 @@
 RANGE is a key, or a beginning of keys with a star. FROM is ``now``; ``first``, the revision 1; ``past``, one
 that this client saw some time ago; ``future``, one that is still to come; or ``resume``: where this client's
 last watch of the range broke off. Flags are ``prev`` (with the pair before), ``progress`` (with notes),
-``fragment`` (large responses may be cut), ``noput`` and ``nodelete``.
+``fragment`` (large responses may be cut), ``noput``, ``nodelete`` and ``slow``: a rest after each response.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -43,6 +43,9 @@ AHEAD = 5
 ALL_WATCHES = -1
 """The id in a note that is about all watches of a connection."""
 
+SLOW_SECONDS = 0.1
+"""How long a slow client rests after each response."""
+
 CATCH_UP_SECONDS = 10.0
 """How long a change may take, after all faults, from a member's own answer to a watch at the same member."""
 
@@ -68,6 +71,14 @@ class Known(NamedTuple):
 
     revision: int = 0
     compacted: int = 0
+
+
+class Patience(NamedTuple):
+    """How long to watch and to rest after each response; ``until`` a revision, 0 = whatever comes."""
+
+    seconds: float
+    rest: float = 0.0
+    until: int = 0
 
 
 class Tape:
@@ -173,7 +184,8 @@ class WatchClient(Recorder):
                 return await self._compactions.compact(port, self._revisions[-1])
             case ("watch", watched, begin, seconds, *flags):
                 request = self._request(watched, begin, flags)
-                return await self._watch(watched, request, port, float(seconds), lambda tape: False)
+                rest = SLOW_SECONDS if "slow" in flags else 0.0
+                return await self._watch(watched, request, port, Patience(float(seconds), rest))
             case ("catch-up", watched):
                 return await self._catch_up(watched, port)
         raise ConfigError(f"no client can do {' '.join(words)!r}")
@@ -234,17 +246,18 @@ class WatchClient(Recorder):
         watched: str,
         request: WatchCreateRequest,
         port: Port,
-        seconds: float,
-        enough: Callable[[Tape], bool],
+        patience: Patience,
     ) -> Outcome:
-        """Watch until it is ``enough``; OK also when the time is up, or the member ends the watch."""
+        """Watch for some time; OK also when the member ends the watch."""
         tape = self._new_tape(watched, request)
         try:
-            async with asyncio.timeout(seconds), port.watch(request) as responses:
+            async with asyncio.timeout(patience.seconds), port.watch(request) as responses:
                 async for response in responses:
                     tape.take(response)
-                    if tape.over or enough(tape):
+                    if tape.over or 0 < patience.until <= tape.reached:
                         break
+                    if patience.rest:
+                        await port.sleep(patience.rest)
         except TimeoutError:
             return Outcome.OK
         except RaftKvError as error:
@@ -274,9 +287,8 @@ class WatchClient(Recorder):
         if not request.start_revision:
             request.start_revision = written
         until = port.now() + CATCH_UP_SECONDS
-        outcome = await self._watch(
-            watched, request, port, CATCH_UP_SECONDS, lambda tape: tape.reached >= written
-        )
+        patience = Patience(CATCH_UP_SECONDS, until=written)
+        outcome = await self._watch(watched, request, port, patience)
         last = self._last.get(watched)
         if outcome is Outcome.OK and last is not None and last.reached < written:
             last.waited_in_vain = port.now() >= until
@@ -333,6 +345,8 @@ class WatchWorkload(Group[WatchClient]):
         flags = [flag for flag in ("prev", "progress", "fragment") if random.random() < 0.5]
         if random.random() < 0.15:
             flags.append(random.choice(("noput", "nodelete")))
+        if random.random() < 0.2:
+            flags.append("slow")
         seconds = round(random.uniform(0.05, self._seconds), 3)
         return ("watch", watched, begin, f"{seconds:g}", *flags)
 

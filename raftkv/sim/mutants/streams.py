@@ -19,7 +19,17 @@ from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch
 FEW = 3
 """Revisions that nobody misses."""
 
-WATCHED = ("reliable", "resumable", "bookmarkable", "converged", "unique", "ordered", "atomic", "future")
+WATCHED = (
+    "reliable",
+    "resumable",
+    "bookmarkable",
+    "converged",
+    "unique",
+    "ordered",
+    "atomic",
+    "future",
+    "compacted",
+)
 """What a watch can do wrong with events."""
 
 
@@ -149,7 +159,7 @@ MUTANTS = (
         "start below the compact revision: silence",
         t7_silence_for_compacted,
         Hardness.EASY,
-        ("compacted", *WATCHED),
+        WATCHED,
         "watch",
     ),
     Mutant("Z1", "new leader expires leases too early", z1_not_reset, Hardness.MEDIUM, ("early",), "lease"),
