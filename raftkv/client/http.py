@@ -89,10 +89,13 @@ class Http:
             except RaftKvError as error:
                 await asyncio.sleep(call.after(error, clock()))
 
-    async def ask(self, endpoint: Endpoint, path: str, request: Any, reply: type[M]) -> M:
-        """Send a request to one member, once."""
+    async def ask(
+        self, endpoint: Endpoint, path: str, request: Any, reply: type[M], *, streamed: bool = False
+    ) -> M:
+        """Send a request to one member, once. ``streamed``: the answer is a stream of one message."""
         status, raw = await self._post(endpoint, path, json_codec.encode(request), self.timeout)
-        return message(endpoint, status, raw, reply)
+        read: Read[M] = only_result if streamed else message
+        return read(endpoint, status, raw, reply)
 
     async def wait(self, path: str, request: Any, reply: type[M], lost: asyncio.Event) -> M:
         """Send a request whose answer may take for ever. It is not repeated once it may have arrived.
