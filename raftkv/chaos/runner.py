@@ -1,0 +1,303 @@
+"""One run: a system is started, clients work, faults happen, all is healed, and what was told is checked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from raftkv.chaos.convergence import converge
+from raftkv.chaos.crowd import Crowd, through
+from raftkv.chaos.errors import ChaosError
+from raftkv.chaos.figures import Wanted, measure, shortcomings
+from raftkv.chaos.record import Look, Record, RunVerdict
+from raftkv.chaos.system import FaultRecord, System
+from raftkv.chaos.truth import FIRST_REVISION, Told, Witness, agreement, as_line, told_by, truth_of
+from raftkv.checkers.verdict import Validity
+from raftkv.workloads.port import Finding, Truth, Workload
+
+LOOK_SECONDS = 0.1
+HEAL_SECONDS = 60.0
+"""How long a healed system may take to serve every client again, and then to be equal on all nodes."""
+
+PREPARE_SECONDS = 30.0
+WITNESS_SECONDS = 30.0
+
+
+class Faults(Protocol):
+    """What is done to the system. ``records``: what was done so far; ``kinds``: kind and group of all."""
+
+    records: Sequence[FaultRecord]
+
+    @property
+    def kinds(self) -> Sequence[tuple[str, str]]:
+        """Return the kinds that may happen, with their groups."""
+        ...
+
+    @property
+    def kills_all(self) -> bool:
+        """Return whether all nodes may be killed at once."""
+        ...
+
+    def active(self) -> Sequence[str]:
+        """Return the kinds that are under way now."""
+        ...
+
+    async def run(self, until: float) -> None:
+        """Let faults happen until the run's clock says ``until``, and end them all."""
+        ...
+
+    async def heal(self) -> None:
+        """Bring the system back to where all nodes run and reach each other; may be repeated."""
+        ...
+
+
+class Settings(NamedTuple):
+    """How a run is made. ``seconds``: of the clients' work; ``through``: http or client."""
+
+    seconds: float
+    seed: int
+    clients: int
+    through: str = "http"
+
+
+class State(NamedTuple):
+    """How far a run is, for people who wait; ``acknowledged``: operations of the last second."""
+
+    phase: str
+    time: float
+    acknowledged: int
+    faults: Sequence[str]
+    leader: str
+
+
+class Clock:
+    """The run's clock, in seconds: 0 when the clients begin. Before that it is negative."""
+
+    def __init__(self) -> None:
+        self._time = asyncio.get_running_loop().time
+        self._zero = self._time() + 3600.0
+
+    def begin(self) -> None:
+        """Begin to count."""
+        self._zero = self._time()
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self._time() - self._zero
+
+
+@dataclass
+class Parts:
+    """What a run is made of. ``keep_logs`` is called before the system takes its folders away."""
+
+    system: System
+    workload: Workload
+    faults: Faults
+    clock: Clock
+    tell: Callable[[State], None]
+    keep_logs: Callable[[Mapping[str, Path]], None]
+
+
+class Run:
+    """One run, whose ``record`` is there also when it breaks."""
+
+    def __init__(self, parts: Parts, settings: Settings, record: Record) -> None:
+        self.record = record
+        self._parts = parts
+        self._settings = settings
+        way = through(settings.through, parts.system, parts.clock)
+        self._crowd = Crowd(parts.system, parts.workload, way, parts.clock)
+        record.operations = self._crowd.operations
+        self._witnesses: dict[str, Witness] = {}
+        self._phase = "start"
+
+    async def run(self) -> None:
+        """Do all of it. Raises what the harness itself can't do; what the system does wrong is a finding."""
+        try:
+            await self._work()
+        except BaseException as error:
+            self.record.error = str(error) or type(error).__name__
+            raise
+        finally:
+            try:
+                self._parts.keep_logs(self._parts.system.logs())
+                await self._parts.system.stop()
+            finally:
+                self._check()
+
+    async def _work(self) -> None:
+        parts, settings = self._parts, self._settings
+        await parts.system.start()
+        self.record.facts["version"] = parts.system.version
+        self.record.facts["node_names"] = list(parts.system.nodes)
+        self._phase = "prepare"
+        async with _beside(self._watch_nodes), _beside(self._look):
+            await self._crowd.prepare(PREPARE_SECONDS)
+            parts.clock.begin()
+            self.record.looks.clear()
+            async with _beside(self._report):
+                self._phase = "run"
+                faults = asyncio.create_task(parts.faults.run(settings.seconds))
+                try:
+                    await self._crowd.work(settings.clients, settings.seed, settings.seconds)
+                    await faults
+                finally:
+                    faults.cancel()
+                    await asyncio.gather(faults, return_exceptions=True)
+                await self._settle()
+
+    async def _settle(self) -> None:
+        """Heal; then clients have their last words, nodes become equal, and witnesses see it all."""
+        self._phase = "heal"
+        await self._parts.faults.heal()
+        self._phase = "last words"
+        await self._crowd.last_words(HEAL_SECONDS)
+        self._phase = "converge"
+        ends, finding = await converge(self._parts.system, HEAL_SECONDS)
+        self.record.ends = ends
+        self.record.findings.append(finding)
+        if ends and finding.verdict.validity is Validity.VALID:
+            await self._hear_witnesses(ends[0].revision)
+        self._phase = "check"
+
+    async def _hear_witnesses(self, revision: int) -> None:
+        """Wait until all witnesses of nodes that are there have seen all up to a revision."""
+        until = self._parts.clock() + WITNESS_SECONDS
+        while self._parts.clock() < until:
+            present = [self._witnesses.get(name) for name in self._parts.system.nodes]
+            if all(one is not None and one.position >= revision for one in present):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    # ---------------------------------------------------------------- beside the work
+
+    async def _watch_nodes(self) -> None:
+        """Keep a witness at each node there is."""
+        system, tasks = self._parts.system, dict[str, asyncio.Task[None]]()
+        try:
+            while True:
+                for name in [name for name in tasks if name not in system.nodes]:
+                    tasks.pop(name).cancel()
+                for name in [name for name in system.nodes if name not in tasks]:
+                    witness = self._witnesses.setdefault(name, Witness(name))
+                    tasks[name] = asyncio.create_task(witness.watch(_url_of(system, name)))
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _look(self) -> None:
+        """Look at the nodes ten times a second."""
+        clock, looks = self._parts.clock, self.record.looks
+        while True:
+            begun = clock()
+            nodes = await self._parts.system.look()
+            looks.append(Look(begun, tuple(nodes)))
+            await asyncio.sleep(max(0.0, LOOK_SECONDS - (clock() - begun)))
+
+    async def _report(self) -> None:
+        """Tell once a second how far it is."""
+        told = 0
+        while True:
+            await asyncio.sleep(1.0)
+            new = self._crowd.operations[told:]
+            told += len(new)
+            acknowledged = sum(one.outcome == "ok" for one in new)
+            leader = self.record.looks[-1].nodes if self.record.looks else ()
+            names = [node.name for node in leader if node.role == "leader"]
+            active = self._parts.faults.active()
+            self._parts.tell(
+                State(self._phase, self._parts.clock(), acknowledged, active, " ".join(names) or "nobody")
+            )
+
+    # ---------------------------------------------------------------- the verdict
+
+    def _check(self) -> None:
+        """Check what is there; after a run that broke, as far as it came."""
+        record, workload = self.record, self._parts.workload
+        told = told_by({name: one.seen for name, one in self._witnesses.items()})
+        odd = [text for one in self._witnesses.values() for text in one.odd]
+        truth = self._truth(told)
+        record.operations.sort(key=lambda done: done.call)
+        record.faults = list(self._parts.faults.records)
+        record.changes = [as_line(one) for one in told]
+        record.histories = workload.histories(truth)
+        record.findings = [
+            *workload.check(truth),
+            agreement(told, odd),
+            *self._crowd.findings(),
+            *record.findings,
+        ]
+        judge(record, self.wanted())
+
+    def _truth(self, told: Sequence[Told]) -> Truth | None:
+        """Return the list of changes if it is whole: up to where the nodes ended, without a hole."""
+        truth = truth_of(told)
+        last = self.record.ends[0].revision if self.record.ends else 0
+        known = truth.changes[-1].revision if truth is not None and truth.changes else FIRST_REVISION
+        if truth is None or not last or known < last:
+            self.record.reasons.append(
+                "nobody told all changes, so answers were only held against each other"
+            )
+            return None
+        return truth._replace(compacted=max(end.compact_revision for end in self.record.ends))
+
+    def wanted(self) -> Wanted:
+        """Return what the figures are held against."""
+        faults = self._parts.faults
+        nodes = len(self.record.facts.get("node_names", ()))
+        return Wanted(tuple(faults.kinds), nodes, self._settings.seconds, faults.kills_all)
+
+
+def _url_of(system: System, name: str) -> Callable[[], str]:
+    return lambda: system.direct_url(name)
+
+
+def judge(record: Record, wanted: Wanted) -> None:
+    """Put figures, reasons and verdict into a record that has its findings."""
+    figures = measure(record.operations, record.looks, record.faults, wanted)
+    record.figures = figures.as_object()
+    record.reasons += shortcomings(figures, wanted)
+    record.reasons += [
+        f"{one.model}: the check found no answer: {one.verdict.reason}"
+        for one in record.findings
+        if one.verdict.validity is Validity.UNKNOWN
+    ]
+    record.verdict = verdict_of(record.findings, record.error, record.reasons)
+
+
+def verdict_of(findings: Sequence[Finding], error: str, reasons: Sequence[str]) -> RunVerdict:
+    """Return how a run ended: what was found counts more than that it broke off."""
+    if any(one.verdict.validity is Validity.INVALID for one in findings):
+        return RunVerdict.FAILED
+    if error:
+        return RunVerdict.ERROR
+    return RunVerdict.WEAK if reasons else RunVerdict.PASSED
+
+
+@asynccontextmanager
+async def _beside(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Let something go on while a block runs. What breaks in it breaks the block."""
+    block = asyncio.current_task()
+    assert block is not None
+    broken: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            broken.append(error)
+            block.cancel()
+
+    task = asyncio.ensure_future(work())
+    task.add_done_callback(ended)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if broken:
+            raise ChaosError(f"the harness broke: {broken[0]!r}") from broken[0]
+        raise
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
