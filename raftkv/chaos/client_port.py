@@ -33,13 +33,14 @@ class ClientPort:
 
     Keys, txns and watches go through its public methods. Leases, locks and elections are objects there that
     do more than one request each; a workload wants the single requests, so these go through its connections,
-    with the same rules of what may be repeated.
+    with the same rules of what may be repeated. ``failure`` is the text of the last error of a call.
     """
 
     def __init__(
         self, urls: Sequence[str], clock: Callable[[], float], seconds: float = CALL_SECONDS
     ) -> None:
         """``urls``: of all nodes, the one to be asked first in front; ``seconds``: for all attempts."""
+        self.failure = ""
         self._client = Client(urls, timeout=seconds)
         self._http = Http(Endpoints(urls), seconds)
         self._clock = clock
@@ -68,6 +69,7 @@ class ClientPort:
         try:
             return await self._do(message)
         except RaftKvError as error:
+            self.failure = str(error)
             raise as_workloads_have_it(error) from error
 
     @singledispatchmethod

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from random import Random
+from typing import Protocol
 
 from raftkv.chaos.client_port import ClientPort
 from raftkv.chaos.http_port import HttpPort
@@ -24,7 +25,8 @@ OPERATION_SECONDS = 8.0
 """How long one thing may take, waiting for a lock included; then it is given up, and its outcome unknown."""
 
 REST_SECONDS = 0.05
-"""How long a client waits after an operation that was not answered with what it asked for."""
+LONGEST_REST = 1.0
+"""How long a client waits after a failed operation: doubled for each failure in a row, up to this."""
 
 THINKING_SECONDS = 0.004
 """Most that a client waits between two operations: without a pause the clients would take all processors."""
@@ -35,7 +37,13 @@ EVERY = 1000
 LONGEST_ANSWER = 200
 
 
-Way = Callable[[str], AbstractAsyncContextManager[Port]]
+class OwnPort(Port, Protocol):
+    """A client's port, which also keeps the text of the last error of a call."""
+
+    failure: str
+
+
+Way = Callable[[str], AbstractAsyncContextManager[OwnPort]]
 """Makes a client's port, which asks the node of this name (first)."""
 
 
@@ -108,6 +116,11 @@ def _finding(model: str, name: str, texts: list[str], count: int) -> Finding:
     return Finding(model, verdict, count)
 
 
+def _rest(failures: int) -> float:
+    """Return how long to wait after so many failures in a row."""
+    return min(REST_SECONDS * 2.0 ** min(failures - 1, 10), LONGEST_REST) if failures else 0.0
+
+
 class _Member:
     """One client of the crowd, and its connection."""
 
@@ -119,13 +132,14 @@ class _Member:
 
     async def work(self, random: Random, until: float) -> None:
         crowd = self._crowd
+        failures = 0
         async with _Connection(crowd) as connection:
             while crowd.clock() < until:
                 words = crowd.workload.draw(random, self.number)
                 node = crowd.node_of(self.number)
                 outcome = await self._do(words, node, await connection.to(node))
-                pause = random.uniform(0.0, THINKING_SECONDS)
-                await asyncio.sleep(pause if outcome is Outcome.OK else REST_SECONDS + pause)
+                failures = 0 if outcome is Outcome.OK else failures + 1
+                await asyncio.sleep(random.uniform(0.0, THINKING_SECONDS) + _rest(failures))
 
     async def last_words(self, until: float) -> None:
         crowd = self._crowd
@@ -142,8 +156,8 @@ class _Member:
                     attempts += 1
                     await asyncio.sleep(REST_SECONDS)
 
-    async def _do(self, words: Words, node: str, port: Port) -> Outcome:
-        begun, error = port.now(), ""
+    async def _do(self, words: Words, node: str, port: OwnPort) -> Outcome:
+        port.failure, begun, error = "", port.now(), ""
         try:
             async with asyncio.timeout(OPERATION_SECONDS):
                 outcome = await self._client.run(words, port)
@@ -158,6 +172,7 @@ class _Member:
             self._client.give_up(words, begun)
             self._write_down(words, node, begun, Outcome.UNKNOWN, "the run ended")
             raise
+        error = error or ("" if outcome is Outcome.OK else port.failure)
         self._write_down(words, node, begun, outcome, error)
         return outcome
 
@@ -166,7 +181,17 @@ class _Member:
         answer = self._client.answer() if outcome is Outcome.OK else None
         told = "" if answer is None else str(answer)[:LONGEST_ANSWER]
         name = self._crowd.workload.name
-        done = Done(begun, ended, self._process, node, name, " ".join(words), outcome.value, error, told)
+        done = Done(
+            begun,
+            ended,
+            self._process,
+            node,
+            name,
+            " ".join(words),
+            outcome.value,
+            error[:LONGEST_ANSWER],
+            told,
+        )
         self._crowd.operations.append(done)
         if outcome is Outcome.UNKNOWN:
             self._process += EVERY
@@ -179,7 +204,7 @@ class _Connection:
         self._crowd = crowd
         self._node = ""
         self._stack = AsyncExitStack()
-        self._port: Port | None = None
+        self._port: OwnPort | None = None
 
     async def __aenter__(self) -> "_Connection":
         return self
@@ -187,7 +212,7 @@ class _Connection:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def to(self, node: str) -> Port:
+    async def to(self, node: str) -> OwnPort:
         if self._port is None or node != self._node:
             port = self._crowd.way(node)
             await self._stack.aclose()

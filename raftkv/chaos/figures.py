@@ -30,20 +30,21 @@ LEAST_LEADER_CHANGES = 3
 FULL_SECONDS = 60.0
 POWER_SECONDS = 30.0
 
-ENDS_LEADERS = frozenset({"kill", "pause", "partition", "power", "transfer", "restart", "flaky", "links"})
+ENDS_LEADERS = frozenset({"kill", "pause", "partition", "torn", "transfer"})
 """Groups of faults after which others lead."""
+
+KILLS_ALL = "kill-all"
+"""The kind of fault that ends all nodes at once."""
 
 SILENT_SECONDS = 1.0
 """A stretch without any acknowledged operation from which on it is a window of unavailability."""
 
 
 class Wanted(NamedTuple):
-    """What was chosen: the kinds of fault with their groups, how many nodes there are, and the time."""
+    """What was chosen: the kinds of fault with their groups, and the time."""
 
     kinds: tuple[tuple[str, str], ...]
-    nodes: int
     seconds: float
-    kills_all: bool = False
 
 
 class Figures(NamedTuple):
@@ -88,14 +89,9 @@ def measure(
         covered([(one.begun, one.ended) for one in faults], seconds) / seconds,
         dict(Counter(one.kind for one in proven)),
         leader_changes(looks),
-        sum(is_whole(one, wanted.nodes) for one in proven),
+        sum(one.kind == KILLS_ALL for one in proven),
         unavailable(within, seconds),
     )
-
-
-def is_whole(fault: FaultRecord, nodes: int) -> bool:
-    """Tell whether a fault ended all nodes at once."""
-    return fault.group in ("kill", "power") and len(set(fault.targets)) >= nodes
 
 
 def covered(stretches: Iterable[tuple[float, float]], seconds: float) -> float:
@@ -161,6 +157,7 @@ def _of_faults(figures: Figures, wanted: Wanted) -> list[str]:
     ends_leaders = any(group in ENDS_LEADERS for _, group in wanted.kinds)
     if ends_leaders and figures.leader_changes < changes:
         reasons.append(f"{figures.leader_changes} leader changes; at least {changes}")
-    if wanted.kills_all and wanted.seconds >= POWER_SECONDS and not figures.whole_cluster_kills:
+    kills_all = any(kind == KILLS_ALL for kind, _ in wanted.kinds)
+    if kills_all and wanted.seconds >= POWER_SECONDS and not figures.whole_cluster_kills:
         reasons.append("the whole cluster was never killed at once")
     return reasons

@@ -24,11 +24,10 @@ from raftkv.workloads.port import Finding
 
 RUN = "run.json"
 HISTORY = "history-"
-MAX_LOG_BYTES = 64 * 1024 * 1024
 
 
 def write_folder(folder: Path, record: Record) -> None:
-    """Write all of a run but its report and the logs."""
+    """Write all of a run but its report; the logs are there already."""
     folder.mkdir(parents=True, exist_ok=True)
     for model, lines in record.histories.items():
         _write(folder / f"{HISTORY}{model}.jsonl", lines)
@@ -36,14 +35,6 @@ def write_folder(folder: Path, record: Record) -> None:
     _write(folder / "changes.jsonl", map(json.dumps, record.changes))
     _write(folder / "operations.jsonl", (json.dumps(one._asdict()) for one in record.operations))
     write_run(folder, record)
-
-
-def keep_logs(folder: Path, logs: Mapping[str, Path]) -> None:
-    """Copy the nodes' logs, of those that are too long the end; a system takes its own away with it."""
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
-    for name, path in logs.items():
-        if path.exists():
-            _copy_end(path, folder / "logs" / f"{name}.log")
 
 
 def write_run(folder: Path, record: Record) -> None:
@@ -68,12 +59,6 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 def _look_line(look: Look) -> str:
     nodes = [node._asdict() for node in look.nodes]
     return json.dumps({"time": round(look.time, 3), "nodes": nodes})
-
-
-def _copy_end(source: Path, target: Path) -> None:
-    with source.open("rb") as file:
-        file.seek(max(0, source.stat().st_size - MAX_LOG_BYTES))
-        target.write_bytes(file.read())
 
 
 def fault_object(fault: FaultRecord) -> dict[str, Any]:

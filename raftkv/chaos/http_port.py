@@ -25,11 +25,13 @@ class HttpPort:
 
     It asks the one node at ``url`` and no other, and nothing twice. A request that could not be sent raises
     ``NotSent``; one that was refused before it could do anything an error that ``is_definite``; everything
-    else leaves the outcome open. ``WrongAnswer``: the answer is none to the request.
+    else leaves the outcome open. ``WrongAnswer``: the answer is none to the request. ``failure`` is the text
+    of the last error of a call.
     """
 
     def __init__(self, url: str, clock: Callable[[], float], seconds: float = CALL_SECONDS) -> None:
         """``clock``: the run's, in seconds; ``seconds``: how long one answer is waited for."""
+        self.failure = ""
         self._http = Http(Endpoints([url]), seconds)
         self._clock = clock
 
@@ -56,6 +58,7 @@ class HttpPort:
         try:
             return await self._http.ask(self._node, way.path, message, way.reply, streamed=way.streamed)
         except RaftKvError as error:
+            self.failure = str(error)
             raise as_workloads_have_it(error) from error
 
     @asynccontextmanager

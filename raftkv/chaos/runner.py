@@ -1,10 +1,9 @@
 """One run: a system is started, clients work, faults happen, all is healed, and what was told is checked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from raftkv.chaos.convergence import converge
@@ -14,8 +13,17 @@ from raftkv.chaos.figures import Wanted, measure, shortcomings
 from raftkv.chaos.record import Look, Record, RunVerdict
 from raftkv.chaos.system import FaultRecord, System
 from raftkv.chaos.truth import FIRST_REVISION, Told, Witness, agreement, as_line, told_by, truth_of
-from raftkv.checkers.verdict import Validity
+from raftkv.checkers.verdict import Anomaly, Validity, Verdict
 from raftkv.workloads.port import Finding, Truth, Workload
+
+HEALING = "healing"
+"""The name of the check that the system is whole again after the last fault."""
+
+UNTOLD = "nobody told all changes, so answers were only held against each other"
+"""Why a run is weak without the whole list of changes."""
+
+CRASHES = "crashes"
+"""The name of the check that no node ends by itself."""
 
 LOOK_SECONDS = 0.1
 HEAL_SECONDS = 60.0
@@ -25,31 +33,43 @@ PREPARE_SECONDS = 30.0
 WITNESS_SECONDS = 30.0
 
 
+class FaultKind(Protocol):
+    """One kind of fault that may happen, and its group."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """Return its word of ``--faults``."""
+        ...
+
+
 class Faults(Protocol):
-    """What is done to the system. ``records``: what was done so far; ``kinds``: kind and group of all."""
-
-    records: Sequence[FaultRecord]
+    """What is done to the system: ``Schedule``, or none."""
 
     @property
-    def kinds(self) -> Sequence[tuple[str, str]]:
-        """Return the kinds that may happen, with their groups."""
+    def kinds(self) -> Sequence[FaultKind]:
+        """Return the kinds that may happen."""
         ...
 
     @property
-    def kills_all(self) -> bool:
-        """Return whether all nodes may be killed at once."""
+    def records(self) -> Sequence[FaultRecord]:
+        """Return what was done so far."""
         ...
 
+    @property
     def active(self) -> Sequence[str]:
         """Return the kinds that are under way now."""
         ...
 
-    async def run(self, until: float) -> None:
-        """Let faults happen until the run's clock says ``until``, and end them all."""
-        ...
+    async def run(self, seconds: float) -> None:
+        """Let faults happen for so long, end them, and wait until the system is whole.
 
-    async def heal(self) -> None:
-        """Bring the system back to where all nodes run and reach each other; may be repeated."""
+        Raises ``ChaosError`` when that does not come about.
+        """
         ...
 
 
@@ -90,14 +110,14 @@ class Clock:
 
 @dataclass
 class Parts:
-    """What a run is made of. ``keep_logs`` is called before the system takes its folders away."""
+    """What a run is made of. ``crashes`` returns the nodes that ended by themselves, and their last words."""
 
     system: System
     workload: Workload
     faults: Faults
     clock: Clock
     tell: Callable[[State], None]
-    keep_logs: Callable[[Mapping[str, Path]], None]
+    crashes: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 class Run:
@@ -122,7 +142,6 @@ class Run:
             raise
         finally:
             try:
-                self._parts.keep_logs(self._parts.system.logs())
                 await self._parts.system.stop()
             finally:
                 self._check()
@@ -142,16 +161,22 @@ class Run:
                 faults = asyncio.create_task(parts.faults.run(settings.seconds))
                 try:
                     await self._crowd.work(settings.clients, settings.seed, settings.seconds)
-                    await faults
+                    self._phase = "heal"
+                    await self._healed(faults)
                 finally:
                     faults.cancel()
                     await asyncio.gather(faults, return_exceptions=True)
                 await self._settle()
 
+    async def _healed(self, faults: "asyncio.Task[None]") -> None:
+        """Wait until the system is whole. That it does not become so is a finding."""
+        try:
+            await faults
+        except ChaosError as error:
+            self.record.findings.append(found_one(HEALING, "liveness", str(error)))
+
     async def _settle(self) -> None:
-        """Heal; then clients have their last words, nodes become equal, and witnesses see it all."""
-        self._phase = "heal"
-        await self._parts.faults.heal()
+        """Let clients have their last words, nodes become equal, and witnesses see it all."""
         self._phase = "last words"
         await self._crowd.last_words(HEAL_SECONDS)
         self._phase = "converge"
@@ -161,6 +186,11 @@ class Run:
         if ends and finding.verdict.validity is Validity.VALID:
             await self._hear_witnesses(ends[0].revision)
         self._phase = "check"
+
+    @property
+    def safe_revision(self) -> int:
+        """Up to which revision all witnesses have seen everything; below it history may go."""
+        return min((one.position for one in self._witnesses.values()), default=0)
 
     async def _hear_witnesses(self, revision: int) -> None:
         """Wait until all witnesses of nodes that are there have seen all up to a revision."""
@@ -208,7 +238,7 @@ class Run:
             acknowledged = sum(one.outcome == "ok" for one in new)
             leader = self.record.looks[-1].nodes if self.record.looks else ()
             names = [node.name for node in leader if node.role == "leader"]
-            active = self._parts.faults.active()
+            active = tuple(self._parts.faults.active)
             self._parts.tell(
                 State(self._phase, self._parts.clock(), acknowledged, active, " ".join(names) or "nobody")
             )
@@ -220,7 +250,7 @@ class Run:
         record, workload = self.record, self._parts.workload
         told = told_by({name: one.seen for name, one in self._witnesses.items()})
         odd = [text for one in self._witnesses.values() for text in one.odd]
-        truth = self._truth(told)
+        truth, crashes = self._truth(told), self._parts.crashes()
         record.operations.sort(key=lambda done: done.call)
         record.faults = list(self._parts.faults.records)
         record.changes = [as_line(one) for one in told]
@@ -229,6 +259,7 @@ class Run:
             *workload.check(truth),
             agreement(told, odd),
             *self._crowd.findings(),
+            *(found_one(CRASHES, "crash", f"{name} ended by itself:\n{end}") for name, end in crashes[:1]),
             *record.findings,
         ]
         judge(record, self.wanted())
@@ -247,9 +278,13 @@ class Run:
 
     def wanted(self) -> Wanted:
         """Return what the figures are held against."""
-        faults = self._parts.faults
-        nodes = len(self.record.facts.get("node_names", ()))
-        return Wanted(tuple(faults.kinds), nodes, self._settings.seconds, faults.kills_all)
+        kinds = tuple((kind.name, kind.group) for kind in self._parts.faults.kinds)
+        return Wanted(kinds, self._settings.seconds)
+
+
+def found_one(model: str, name: str, text: str) -> Finding:
+    """Return what is wrong with a system, where it is one thing and of no history."""
+    return Finding(model, Verdict(Validity.INVALID, 1, text, anomalies=(Anomaly(name, text),)), 1)
 
 
 def _url_of(system: System, name: str) -> Callable[[], str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raftkv import __version__
+from raftkv.cli.chaos_parser import add_chaos
 
 _DESCRIPTION = "A Raft key-value store that speaks etcd v3's API."
 _EPILOG = """\
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_history(verbs)
     _add_serve(verbs)
     _add_sim(verbs)
+    add_chaos(verbs, _verb, _positive, _JSON)
     _verb(verbs, "version", "print the version", _version, _JSON)
     return parser
 

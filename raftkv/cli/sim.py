@@ -18,6 +18,7 @@ from raftkv.cli.exits import Exit
 from raftkv.cli.output import say
 from raftkv.cli.progress import Progress
 from raftkv.cli.sim_report import print_failure, print_note, print_summary, summary_of
+from raftkv.cli.times import parse_seconds
 from raftkv.errors import ConfigError
 from raftkv.sim.campaign import Job, Totals, local_executor, run_seeds
 from raftkv.sim.cores import core_named
@@ -26,7 +27,6 @@ from raftkv.sim.run import Result, run_scenario
 from raftkv.sim.scenario import Scenario, parse_scenario
 
 DEFAULT_SEEDS = (0, 100)
-UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def run(verb: str, arguments: argparse.Namespace) -> int:
@@ -237,15 +237,3 @@ def parse_seeds(text: str) -> tuple[int, int]:
     if stop <= begin:
         raise ConfigError(f"--seeds {text}: there are none")
     return begin, stop
-
-
-def parse_seconds(text: str, option: str = "--time", *, none_too: bool = False) -> float:
-    """Return the seconds in ``60s``, ``5m``, ``1h`` or ``60``; ``none_too``: 0 is a time as well."""
-    number, unit = (text[:-1], UNITS[text[-1]]) if text[-1:] in UNITS else (text, 1)
-    try:
-        seconds = float(number) * unit
-    except ValueError:
-        seconds = -1.0
-    if not (0 < seconds < 1e9 or (none_too and seconds == 0)):
-        raise ConfigError(f"{option} {text}: use a time as 60s, 5m or 1h")
-    return seconds

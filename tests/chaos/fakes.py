@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from raftkv.chaos.runner import Clock, State
 from raftkv.chaos.system import Can, Effect, FaultRecord, NodeState
@@ -94,42 +95,39 @@ class InProcess:
         return NodeState(name, True, role, status.raftTerm, str(status.leader), status.header.revision)
 
     def logs(self) -> dict[str, Path]:
-        for name, (_, _, lines) in self._running.items():
-            (self.folder / f"{name}.log").write_text(lines.getvalue(), encoding="utf-8")
-        return {name: self.folder / f"{name}.log" for name in self._configs}
+        return {}
+
+
+class Kind(NamedTuple):
+    name: str
+    group: str
 
 
 class Quiet:
     """No faults at all."""
 
-    kinds: Sequence[tuple[str, str]] = ()
-    kills_all = False
+    kinds: Sequence[Kind] = ()
+    active: Sequence[str] = ()
 
     def __init__(self) -> None:
         self.records: list[FaultRecord] = []
 
-    def active(self) -> Sequence[str]:
-        return ()
-
-    async def run(self, until: float) -> None:
-        return
-
-    async def heal(self) -> None:
+    async def run(self, seconds: float) -> None:
         return
 
 
 class Stops(Quiet):
     """One node after the other is stopped, and started again."""
 
-    kinds = (("stop", "restart"),)
+    kinds = (Kind("stop", "restart"),)
 
     def __init__(self, system: InProcess, clock: Clock) -> None:
         super().__init__()
         self._system = system
         self._clock = clock
 
-    async def run(self, until: float) -> None:
-        while self._clock() < until:
+    async def run(self, seconds: float) -> None:
+        while self._clock() < seconds:
             for name in self._system.nodes:
                 begun = self._clock()
                 await self._system.stop_node(name)

@@ -6,7 +6,7 @@ from raftkv.chaos.figures import Wanted, covered, leader_changes, measure, short
 from raftkv.chaos.record import Done, Look
 from raftkv.chaos.system import Effect, FaultRecord, NodeState
 
-WANTED = Wanted((("kill one", "kill"), ("split", "partition")), 3, 60.0, kills_all=True)
+WANTED = Wanted((("kill-all", "kill"), ("split", "partition")), 60.0)
 
 
 def done(call: float, outcome: str = "ok") -> Done:
@@ -14,10 +14,8 @@ def done(call: float, outcome: str = "ok") -> Done:
     return Done(call, returned, 0, "n1", "kv", "get k1", outcome)
 
 
-def fault(
-    kind: str, group: str, begun: float, ended: float, targets: tuple[str, ...] = ("n1",)
-) -> FaultRecord:
-    return FaultRecord(kind, group, targets, "", begun, ended, (Effect("process ended", 1.0),))
+def fault(kind: str, group: str, begun: float, ended: float) -> FaultRecord:
+    return FaultRecord(kind, group, ("n1",), "", begun, ended, (Effect("process ended", 1.0),))
 
 
 def look(time: float, term: int, leader: str) -> Look:
@@ -30,8 +28,8 @@ def look(time: float, term: int, leader: str) -> Look:
 OPERATIONS = [done(number / 250) for number in range(250 * 60)]
 LOOKS = [look(0.0, 1, "n1"), look(10.0, 2, "n2"), look(20.0, 3, "n1"), look(30.0, 4, "n3")]
 FAULTS = [
-    fault("kill one", "kill", 0.0, 20.0),
-    fault("kill one", "kill", 15.0, 30.0, ("n1", "n2", "n3")),
+    fault("kill-one", "kill", 0.0, 20.0),
+    fault("kill-all", "kill", 15.0, 30.0),
     fault("split", "partition", 40.0, 55.0),
 ]
 
@@ -91,26 +89,29 @@ def test_too_few_leader_changes() -> None:
 
 
 def test_no_kill_of_the_whole_cluster() -> None:
-    faults = [FAULTS[0], FAULTS[1]._replace(targets=("n1", "n2")), FAULTS[2]]
-    assert "whole cluster" in only(reasons(faults=faults))
-    assert reasons(faults=faults, wanted=WANTED._replace(kills_all=False)) == []
+    faults = [FAULTS[0], FAULTS[1]._replace(effects=()), FAULTS[2]]
+    assert any("whole cluster" in reason for reason in reasons(faults=faults))
+    others = Wanted((("kill-one", "kill"), ("split", "partition")), 60.0)
+    assert reasons(faults=faults, wanted=others) == []
+    early = WANTED._replace(seconds=29.0)
+    assert not any("whole cluster" in reason for reason in reasons(faults=faults, wanted=early))
 
 
 def test_without_faults_only_the_operations_count() -> None:
-    wanted = WANTED._replace(kinds=(), kills_all=False)
+    wanted = WANTED._replace(kinds=())
     assert reasons(looks=[], faults=[], wanted=wanted) == []
 
 
 def test_faults_that_end_no_leader_need_no_leader_changes() -> None:
-    wanted = Wanted((("slow disk", "disk"),), 3, 60.0)
+    wanted = Wanted((("slow disk", "disk"),), 60.0)
     assert reasons(looks=LOOKS[:1], faults=[fault("slow disk", "disk", 0.0, 50.0)], wanted=wanted) == []
 
 
 @pytest.mark.parametrize(("seconds", "changes"), [(10.0, 0), (20.0, 1), (40.0, 2), (60.0, 3), (600.0, 3)])
 def test_a_short_run_needs_fewer_leader_changes(seconds: float, changes: int) -> None:
-    wanted = Wanted((("kill one", "kill"),), 3, seconds)
+    wanted = Wanted((("kill-one", "kill"),), seconds)
     operations = [done(number / 250) for number in range(int(250 * seconds))]
-    faults = [fault("kill one", "kill", 0.0, seconds)]
+    faults = [fault("kill-one", "kill", 0.0, seconds)]
     assert reasons(operations, LOOKS[: changes + 1], faults, wanted) == []
     if changes:
         assert "leader changes" in only(reasons(operations, LOOKS[:changes], faults, wanted))
@@ -119,11 +120,11 @@ def test_a_short_run_needs_fewer_leader_changes(seconds: float, changes: int) ->
 def test_a_short_run_needs_fewer_kinds_and_always_one() -> None:
     kinds = tuple((f"kind {number}", "disk") for number in range(6))
     operations = OPERATIONS[: 250 * 20]
-    wanted = Wanted(kinds, 3, 20.0)
+    wanted = Wanted(kinds, 20.0)
     two = [fault("kind 0", "disk", 0.0, 10.0), fault("kind 1", "disk", 10.0, 20.0)]
     assert reasons(operations, LOOKS, two, wanted) == []
     assert "at least 2" in only(reasons(operations, LOOKS, [two[0]._replace(ended=20.0)], wanted))
-    short = Wanted(kinds, 3, 5.0)
+    short = Wanted(kinds, 5.0)
     none = [two[0]._replace(effects=())]
     assert "at least 1" in only(reasons(OPERATIONS[: 250 * 5], LOOKS, none, short))
 

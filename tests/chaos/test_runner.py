@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from raftkv.chaos.errors import ChaosError
-from raftkv.chaos.folder import Folder, keep_logs, write_folder
+from raftkv.chaos.folder import Folder, write_folder
 from raftkv.chaos.record import Record, RunVerdict
 from raftkv.chaos.runner import Clock, Parts, Run, Settings
 from raftkv.checkers.registry import MODELS, examine_file
@@ -31,9 +30,7 @@ def a_run(
 ) -> Run:
     clock = Clock()
     made = make(workload, clients=settings.clients, random=Random(settings.seed))
-    parts = Parts(
-        system, made, faults(system, clock), clock, unheard, partial(keep_logs, system.folder / "run")
-    )
+    parts = Parts(system, made, faults(system, clock), clock, unheard)
     facts = {"system": "raftkv", "nodes": 3, "workload": workload, "seed": settings.seed}
     return Run(parts, settings, Record(facts))
 
@@ -54,7 +51,6 @@ async def test_a_sound_system_has_no_finding_and_its_histories_say_so_again(
     assert len({line["revision"] for line in record.changes}) == record.ends[0].revision - 1
     assert {tuple(line["nodes"]) for line in record.changes} == {("n1", "n2", "n3")}
     write_folder(tmp_path / "run", record)
-    assert (tmp_path / "run" / "logs" / "n1.log").read_text()
     for model, file in Folder(tmp_path / "run").histories().items():
         assert model in MODELS
         assert examine_file(file, model).verdict.validity is Validity.VALID

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from raftkv.cli import sim
+from raftkv.cli import sim, times
 from raftkv.cli.main import main
 from raftkv.cli.progress import Progress
 from raftkv.errors import ConfigError
@@ -214,13 +214,13 @@ def test_numbers_of_jobs_are_checked(capsys: pytest.CaptureFixture[str], text: s
     ("text", "seconds"), [("60s", 60), ("5m", 300), ("1h", 3600), ("90", 90), ("1.5s", 1.5)]
 )
 def test_times_are_read(text: str, seconds: float) -> None:
-    assert sim.parse_seconds(text) == seconds
+    assert times.parse_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "0", "s", "1d", "-1s"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="use a time as"):
-        sim.parse_seconds(text)
+        times.parse_seconds(text)
 
 
 # ---------------------------------------------------------------- the bar
