@@ -44,14 +44,12 @@ failure
 A page is at most ``MAX_PAGE_BYTES``. What is too much for that is thinned out, and a note says so.
 """
 
-import base64
-import hashlib
-import html
-import json
-from importlib.resources import files
 from typing import Any
 
+from raftkv.viewer.frame import asset, fill, to_json
 from raftkv.viewer.thin import thinned
+
+__all__ = ["FORMAT", "MAX_PAGE_BYTES", "Document", "render", "to_json"]
 
 FORMAT = 1
 
@@ -68,40 +66,10 @@ def render(document: Document, max_bytes: int = MAX_PAGE_BYTES) -> str:
     """
     if document.get("format") != FORMAT:
         raise ValueError(f"the page draws documents of format {FORMAT}, not {document.get('format')!r}")
-    parts = {name: _asset(name) for name in ("style.css", "app.js")}
-    frame = _asset("index.html")
-    room = max_bytes - len(_fill(frame, parts, document["title"], ""))
+    frame, style, script = (asset(__name__, name) for name in ("index.html", "style.css", "app.js"))
+    room = max_bytes - len(fill(frame, style, script, document["title"], ""))
     for smaller in thinned(document):
         data = to_json(smaller)
         if len(data) <= room:
-            return _fill(frame, parts, document["title"], data)
+            return fill(frame, style, script, document["title"], data)
     raise ValueError(f"the document does not fit into a page of {max_bytes} bytes")
-
-
-def to_json(document: Document) -> str:
-    """Return a document as JSON that is harmless inside an HTML script element, in ASCII."""
-    data = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    return data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _fill(frame: str, parts: dict[str, str], title: str, data: str) -> str:
-    """Put the parts in their places; nothing that is put in is looked through for places again."""
-    values = {
-        "TITLE": html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
-        "STYLE": parts["style.css"],
-        "STYLE_HASH": _hash(parts["style.css"]),
-        "SCRIPT": parts["app.js"],
-        "SCRIPT_HASH": _hash(parts["app.js"]),
-        "DATA": data,
-    }
-    pieces = frame.split("@@")
-    return "".join(values[piece] if number % 2 else piece for number, piece in enumerate(pieces))
-
-
-def _asset(name: str) -> str:
-    return files(__name__).joinpath(name).read_text(encoding="ascii")
-
-
-def _hash(text: str) -> str:
-    """Return a source of the content security policy: the page runs and draws with this text only."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
