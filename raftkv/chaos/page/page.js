@@ -64,7 +64,7 @@ table("faults", ["fault", "targets", "from", "to", "what it did", "proof"], run.
 
 // ---------------------------------------------------------------- the run over time
 
-const GUTTER = 96, RIGHT = 8, FAULT_ROW = 16, BAND = 90, LANE = 20, GAP = 22;
+const GUTTER = 136, RIGHT = 8, FAULT_ROW = 16, BAND = 90, LANE = 20, GAP = 22;
 let width = 900;
 const x = (t) => GUTTER + (Math.max(0, t) / (run.end || 1)) * (width - GUTTER - RIGHT);
 
@@ -124,7 +124,7 @@ function drawLatency(svg, top, one) {
     one[name].forEach((value, i) => {
       if (value === null) return;
       path += `${last === i - 1 ? "L" : "M"}${x(i + 0.5).toFixed(1)} ${y(value).toFixed(1)}`;
-      if (last !== i - 1) path += "h0.1";
+      if (last !== i - 1) path += "h1.5";
       last = i;
     });
     svg.append(draw("path", { d: path, class: name }));
@@ -167,7 +167,8 @@ function paint() {
     svg.append(draw("rect", { x: x(begin), y: throughput - 4, width: Math.max(1, x(end) - x(begin)), height: BAND + 4, class: "gap" }, undefined, `nothing was acknowledged from ${begin} s to ${end} s`));
   }
   for (const [t, label] of ticks(0, run.end, width - GUTTER)) {
-    svg.append(line(x(t), 14, x(t), bottom + 4, "grid"), draw("text", { x: x(t), y: bottom + 17, class: "dim middle" }, label));
+    const edge = x(t) > width - 24 ? "end" : "middle";
+    svg.append(line(x(t), 14, x(t), bottom + 4, "grid"), draw("text", { x: x(t), y: bottom + 17, class: `dim ${edge}` }, label));
   }
   svg.append(line(x(run.work), 14, x(run.work), bottom + 4, "work"));
   svg.append(draw("text", { x: 4, y: faults + 12, class: "name" }, "faults"));
@@ -220,7 +221,8 @@ function paintWrong() {
   svg.setAttribute("height", bottom + 22);
   svg.replaceChildren();
   for (const [t, label] of ticks(found.begin, found.end, wide - gutter)) {
-    svg.append(line(place(t), 4, place(t), bottom, "grid"), draw("text", { x: place(t), y: bottom + 15, class: "dim middle" }, label));
+    const edge = place(t) > wide - 24 ? "end" : "middle";
+    svg.append(line(place(t), 4, place(t), bottom, "grid"), draw("text", { x: place(t), y: bottom + 15, class: `dim ${edge}` }, label));
   }
   found.rows.forEach((name, i) => svg.append(draw("text", { x: 4, y: 20 + i * row }, clipped(name, 17))));
   const ordered = [...found.operations].sort((a, b) => a.wrong - b.wrong);
