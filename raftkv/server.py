@@ -401,7 +401,7 @@ def run(config: Config) -> int:
     """Run a member in this process until SIGTERM or SIGINT, or until it was removed; return the exit code."""
     log = EventLog(config, sys.stderr)
     reason, failed = "it was told to", False
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             runner.run(_main(config, log))
         except* MemberRemoved as group:
@@ -452,7 +452,7 @@ def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
             yield error
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Use uvloop where it is installed; asyncio's own loop elsewhere."""
     try:
         import uvloop

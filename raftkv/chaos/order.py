@@ -18,11 +18,11 @@ from raftkv.chaos.systems import make_system
 from raftkv.errors import ConfigError, RaftKvError
 from raftkv.workloads import make
 
-CLIENTS_A_NODE = 4
+CLIENTS_A_NODE = 8
 
 
 class Order(NamedTuple):
-    """What is wanted. ``faults``: all, none, or groups with commas between; ``clients`` 0: four a node."""
+    """What is wanted. ``faults``: all, none, or groups with commas between; ``clients`` 0: eight a node."""
 
     system: str
     nodes: int

@@ -190,7 +190,8 @@ class Run:
     @property
     def safe_revision(self) -> int:
         """Up to which revision all witnesses have seen everything; below it history may go."""
-        return min((one.position for one in self._witnesses.values()), default=0)
+        present = [self._witnesses[name] for name in self._parts.system.nodes if name in self._witnesses]
+        return min((one.position for one in present), default=0)
 
     async def _hear_witnesses(self, revision: int) -> None:
         """Wait until all witnesses of nodes that are there have seen all up to a revision."""

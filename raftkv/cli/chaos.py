@@ -21,6 +21,7 @@ from raftkv.cli.exits import Exit
 from raftkv.cli.output import print_json, print_table, say
 from raftkv.cli.times import parse_seconds
 from raftkv.errors import ConfigError
+from raftkv.server import loop_factory
 
 T = TypeVar("T")
 
@@ -59,7 +60,8 @@ def with_good_end(work: Coroutine[Any, Any, T]) -> T:
         return await task
 
     try:
-        return asyncio.run(main())
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

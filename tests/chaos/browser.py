@@ -28,7 +28,7 @@ async def look_at(tab: Browser, page: Path, pictures: Path | None) -> None:
             assert await tab.run(WIDER) <= 0, "the page is wider than the window"
             assert await tab.run(MARKS) > 0
         left, top = await tab.run(
-            "(r => [r.left + r.width / 2, r.top + 60])(document.getElementById('picture').getBoundingClientRect())"
+            "(r => [r.left + r.width / 2, r.top + 60])(picture.getBoundingClientRect())"
         )
         await tab.mouse("mouseMoved", (left, top))
         assert " ok, " in await tab.run("document.getElementById('readout').textContent")
