@@ -25,7 +25,7 @@ OPERATION_SECONDS = 8.0
 """How long one thing may take, waiting for a lock included; then it is given up, and its outcome unknown."""
 
 REST_SECONDS = 0.05
-LONGEST_REST = 0.4
+LONGEST_REST = 1.0
 """How long a client waits after a failed operation: doubled for each failure in a row, up to this."""
 
 THINKING_SECONDS = 0.004

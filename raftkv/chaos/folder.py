@@ -149,7 +149,7 @@ class Folder:
                 verdict=RunVerdict(self.run["verdict"]),
                 error=self.run["error"],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
             raise HistoryError(str(self.path), f"a damaged folder of a chaos run: {error!r}") from None
 
     def _lines(self, name: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from raftkv.chaos.convergence import converge
@@ -18,6 +19,9 @@ from raftkv.workloads.port import Finding, Truth, Workload
 
 HEALING = "healing"
 """The name of the check that the system is whole again after the last fault."""
+
+LEAST_STEP = 1e-7
+"""Seconds between two readings of the clock."""
 
 UNTOLD = "nobody told all changes, so answers were only held against each other"
 """Why a run is weak without the whole list of changes."""
@@ -93,19 +97,24 @@ class State(NamedTuple):
 
 
 class Clock:
-    """The run's clock, in seconds: 0 when the clients begin. Before that it is negative."""
+    """The run's clock, in seconds: 0 when the clients begin. Before that it is negative.
+
+    No two calls return the same, so that a client's answer is always before its next call. The time of the
+    event loop is not good enough for that: uvloop's has milliseconds.
+    """
 
     def __init__(self) -> None:
-        self._time = asyncio.get_running_loop().time
-        self._zero = self._time() + 3600.0
+        self._zero = perf_counter() + 3600.0
+        self._last = -7200.0
 
     def begin(self) -> None:
         """Begin to count."""
-        self._zero = self._time()
+        self._zero = perf_counter()
 
     def __call__(self) -> float:
         """Return the time."""
-        return self._time() - self._zero
+        self._last = max(perf_counter() - self._zero, self._last + LEAST_STEP)
+        return self._last
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -120,3 +121,13 @@ async def test_clients_that_get_garbage_have_found_something(tmp_path: Path) -> 
     assert run.record.verdict is RunVerdict.FAILED
     [found] = [one for one in run.record.findings if one.model == "answers"]
     assert found.verdict.validity is Validity.INVALID
+
+
+def test_the_clock_never_tells_the_same_time_twice() -> None:
+    clock = Clock()
+    before = [clock() for _ in range(1000)]
+    assert before[-1] < 0
+    clock.begin()
+    times = [*before, *(clock() for _ in range(10_000))]
+    assert all(one < other for one, other in pairwise(times))
+    assert 0 < times[-1] < 60

@@ -116,9 +116,9 @@ function drawThroughput(svg, top, one) {
 }
 
 function drawLatency(svg, top, one) {
-  const values = [...one.p50, ...one.p99, ...one.max].filter((value) => value !== null && value > 0);
-  const low = Math.log10(Math.max(0.1, Math.min(...values, 1e9))), high = Math.log10(Math.max(1, ...values));
-  const y = (value) => top + BAND - ((Math.log10(Math.max(value, 0.1)) - low) / (high - low || 1)) * BAND;
+  const values = [...one.p50, ...one.p99, ...one.max].filter((value) => value !== null && value > 0.5);
+  const low = Math.log10(Math.max(0.5, Math.min(...values, 1e9))), high = Math.log10(Math.max(1, ...values));
+  const y = (value) => top + BAND - ((Math.max(Math.log10(Math.max(value, 0.1)), low) - low) / (high - low || 1)) * BAND;
   for (const name of ["max", "p99", "p50"]) {
     let path = "", last = -2;
     one[name].forEach((value, i) => {
