@@ -32,7 +32,7 @@ def check_again(path: Path) -> Record:
     record.findings = [*(one for one in found.values() if one.model not in names), *kept]
     record.reasons = [reason for reason in record.reasons if reason == UNTOLD]
     kinds = tuple((str(name), str(group)) for name, group in record.facts.get("kinds", ()))
-    judge(record, Wanted(kinds, float(record.facts["time"])))
+    judge(record, Wanted(kinds, float(record.facts["time"]), str(record.facts["workload"])))
     write_reports(path, record)
     return record
 

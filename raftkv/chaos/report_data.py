@@ -10,6 +10,7 @@ from raftkv.chaos.record import Done, Look, Record, RunVerdict
 from raftkv.chaos.system import FaultRecord, NodeState
 from raftkv.checkers.history import Operation
 from raftkv.checkers.verdict import Anomaly, Validity, Verdict
+from raftkv.workloads.lock import UNFENCED
 from raftkv.workloads.port import Finding
 
 SENTENCES = {
@@ -18,6 +19,14 @@ SENTENCES = {
     RunVerdict.WEAK: "Nothing wrong was found, but too little happened for that to mean something.",
     RunVerdict.ERROR: "The run broke off, and says nothing.",
 }
+
+NOTES = {
+    UNFENCED: "This workload uses a lock without fencing: its holder does not prove with each write that it "
+    "still holds the lock. Who is held up for longer than its lease lasts, and then goes on to write, "
+    "destroys what the next holder wrote. No lock service can prevent that, so this workload is expected to "
+    "fail under pauses and partitions. The workload lock has a token in each write, and must not fail."
+}
+"""What a reader has to know of a workload."""
 
 ALL = "all"
 AROUND_SECONDS = 1.0
@@ -42,7 +51,7 @@ def document(record: Record, folder: Path) -> dict[str, Any]:
         "verdict": record.verdict.value,
         "sentence": SENTENCES[record.verdict] + (f" {record.error}" if record.error else ""),
         "facts": _facts(record),
-        "reasons": record.reasons,
+        "reasons": [*record.reasons, *([NOTES[facts["workload"]]] if facts["workload"] in NOTES else [])],
         "commands": [
             ["run it again", shlex.join(map(str, facts.get("command", ())))],
             ["check it again", shlex.join(["raftkv", "chaos", "check", str(folder)])],

@@ -289,7 +289,7 @@ class Run:
     def wanted(self) -> Wanted:
         """Return what the figures are held against."""
         kinds = tuple((kind.name, kind.group) for kind in self._parts.faults.kinds)
-        return Wanted(kinds, self._settings.seconds)
+        return Wanted(kinds, self._settings.seconds, self._parts.workload.name)
 
 
 def found_one(model: str, name: str, text: str) -> Finding:

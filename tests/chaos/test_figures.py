@@ -57,6 +57,12 @@ def test_too_few_acknowledged_operations() -> None:
     assert reasons(OPERATIONS[: 60 * 200]) == []
 
 
+def test_operations_that_wait_by_their_nature_may_be_fewer() -> None:
+    wanted = WANTED._replace(workload="lock")
+    assert reasons(OPERATIONS[:: 250 // 20], wanted=wanted) == []
+    assert "19 acknowledged" in only(reasons(OPERATIONS[:: 250 // 19], wanted=wanted))
+
+
 def test_operations_that_were_turned_down_do_not_count() -> None:
     refused = [done(one.call, "fail") for one in OPERATIONS]
     assert any("0 acknowledged" in reason for reason in reasons(refused))

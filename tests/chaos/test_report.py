@@ -72,6 +72,12 @@ def test_the_page_says_the_verdict_first_and_how_to_run_it_again() -> None:
     assert [one["verdict"] for one in found["findings"]] == ["invalid", "invalid"]
 
 
+def test_the_page_says_that_a_lock_without_fencing_is_expected_to_fail() -> None:
+    record = a_record()
+    record.facts["workload"] = "unfenced"
+    assert any("expected to fail" in reason for reason in page_of(record)[1]["reasons"])
+
+
 def test_what_happened_around_a_wrong_operation_is_shown_with_it() -> None:
     _, found = page_of(a_failed_record())
     wrong = found["wrong"]

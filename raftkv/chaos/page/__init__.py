@@ -4,7 +4,8 @@ The document is plain JSON; times are seconds from when the clients begin, laten
 
     {
       "format": 1, "title": "kv on raftkv 0.1.0", "verdict": "passed|failed|weak|error",
-      "sentence": "what that means", "facts": [[label, text], ...], "reasons": ["why it is weak", ...],
+      "sentence": "what that means", "facts": [[label, text], ...],
+      "reasons": ["why it is weak, and what else to know", ...],
       "commands": [[label, text], ...],                 how to run and to check it again
       "work": 60.0, "end": 65.2,                        when clients stopped, when the run ended
       "findings": [{"model", "verdict", "operations", "text"}, ...],
