@@ -1,19 +1,19 @@
 """A client's way to the cluster through ``raftkv.client``: with its retries, its failover and its watches."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import singledispatchmethod
 from types import TracebackType
 from typing import Any, Self
 
-from raftkv.chaos.http_port import CALL_SECONDS, HttpPort
+from raftkv.chaos.http_port import CALL_SECONDS, WAIT_SECONDS, HttpPort
 from raftkv.chaos.wire import as_workloads_have_it, way_of
 from raftkv.client import Client, Watch, results
 from raftkv.client import watch as client_watch
 from raftkv.client.endpoint import Endpoints
 from raftkv.client.http import Http
-from raftkv.client.outcome import Compacted, WatchCanceled
+from raftkv.client.outcome import Compacted, NoAnswer, WatchCanceled
 from raftkv.errors import RaftKvError
 from raftkv.schema import kv, lease
 from raftkv.schema.election import LeaderRequest, LeaderResponse
@@ -77,9 +77,11 @@ class ClientPort:
         way = way_of(message)
         repeatable = isinstance(message, REPEATABLE)
         if way.waits:
-            return await asyncio.wait_for(
-                self._http.wait(way.path, message, way.reply, asyncio.Event()), self._http.timeout
-            )
+            waiting: Coroutine[Any, Any, Any] = self._http.wait(way.path, message, way.reply, asyncio.Event())
+            try:
+                return await asyncio.wait_for(waiting, WAIT_SECONDS)
+            except TimeoutError:
+                raise NoAnswer(f"no answer in {WAIT_SECONDS:g} s") from None
         return await self._http.call(
             way.path, message, way.reply, repeatable=repeatable, streamed=way.streamed
         )

@@ -3,7 +3,7 @@
 What a figure is held against:
 
 ========================  ==========================================================================
-``acknowledged``          at least 200 acknowledged operations a second, on average; 20 where the
+``acknowledged``          at least 200 acknowledged operations a second, on average; 5 where the
                           operations of the workload wait by their nature (for a lock, a lease, an event)
 ``unknown``               under 20 % of the operations that may have had an effect ended unknown
 ``fault share``           a fault is active for at least 60 % of the time
@@ -25,7 +25,7 @@ from raftkv.chaos.record import Done, Look
 from raftkv.chaos.system import FaultRecord
 
 LEAST_PER_SECOND = 200.0
-LEAST_OF_WAITING = 20.0
+LEAST_OF_WAITING = 5.0
 WAITING = frozenset({"watch", "lease", "lock", "unfenced", "election"})
 """Workloads whose operations wait: for an event, the end of a lease, or until others let go."""
 

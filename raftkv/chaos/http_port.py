@@ -19,6 +19,9 @@ M = TypeVar("M")
 CALL_SECONDS = 3.0
 """How long an answer is waited for, by default. One that comes later is of no use: the outcome is unknown."""
 
+WAIT_SECONDS = 7.0
+"""The same for what waits for others: a lock, or to be elected."""
+
 
 class HttpPort:
     """The ``Port`` of one client, with connections of its own. Used inside ``async with``.
@@ -33,16 +36,17 @@ class HttpPort:
         """``clock``: the run's, in seconds; ``seconds``: how long one answer is waited for."""
         self.failure = ""
         self._http = Http(Endpoints([url]), seconds)
+        self._patient = Http(Endpoints([url]), WAIT_SECONDS)
         self._clock = clock
 
     async def __aenter__(self) -> Self:
-        await self._http.open()
+        await asyncio.gather(self._http.open(), self._patient.open())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.close()
+        await asyncio.gather(self._http.close(), self._patient.close())
 
     def now(self) -> float:
         """Return the seconds on the clock of the run."""
@@ -56,7 +60,8 @@ class HttpPort:
         """Send a request once, and return its response."""
         way = way_of(message)
         try:
-            return await self._http.ask(self._node, way.path, message, way.reply, streamed=way.streamed)
+            http = self._patient if way.waits else self._http
+            return await http.ask(self._node, way.path, message, way.reply, streamed=way.streamed)
         except RaftKvError as error:
             self.failure = str(error)
             raise as_workloads_have_it(error) from error

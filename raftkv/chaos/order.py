@@ -19,10 +19,13 @@ from raftkv.errors import ConfigError, RaftKvError
 from raftkv.workloads import make
 
 CLIENTS_A_NODE = 8
+FEW_CLIENTS_A_NODE = 2
+QUEUEING = frozenset({"lock", "unfenced", "election"})
+"""Workloads whose clients all wait for one thing: with many, leases would run out before their turn comes."""
 
 
 class Order(NamedTuple):
-    """What is wanted. ``faults``: all, none, or groups with commas between; ``clients`` 0: eight a node."""
+    """What is wanted. ``faults``: all, none, or groups with commas between; ``clients`` 0: as many as fit."""
 
     system: str
     nodes: int
@@ -71,7 +74,8 @@ async def carry_out(order: Order, tell: Callable[[State], None]) -> Record:
 def _prepare(order: Order, record: Record, tell: Callable[[State], None]) -> Run:
     clock = Clock()
     system = make_system(order.system, order.nodes, order.out, seed=order.seed, endpoints=order.endpoints)
-    clients = order.clients or CLIENTS_A_NODE * len(order.endpoints or range(order.nodes))
+    each = FEW_CLIENTS_A_NODE if order.workload in QUEUEING else CLIENTS_A_NODE
+    clients = order.clients or each * len(order.endpoints or range(order.nodes))
     random = Random(f"{order.seed}/{order.workload}")  # noqa: S311
     workload = make(order.workload, clients=clients, random=random)
     faults = Schedule(system, order.faults, order.seed, clock=clock, safe_revision=lambda: run.safe_revision)

@@ -61,7 +61,9 @@ def _add_choices(run: argparse.ArgumentParser, positive: Callable[[str], int]) -
         default="http",
         help="how clients ask: each its own node, or with raftkv.client (default: http)",
     )
-    run.add_argument("--clients", type=positive, metavar="N", help="clients (default: eight a node)")
+    run.add_argument(
+        "--clients", type=positive, metavar="N", help="clients (default: eight a node, where they queue two)"
+    )
 
 
 def _add_matrix(actions: Any, verb: AddVerb, positive: Callable[[str], int], as_json: Any) -> None:

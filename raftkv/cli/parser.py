@@ -10,7 +10,7 @@ from raftkv.cli.chaos_parser import add_chaos
 _DESCRIPTION = "A Raft key-value store that speaks etcd v3's API."
 _EPILOG = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 5 no leader or time-out, 6 unreachable,
-7 unknown outcome (the write may have happened)
+7 unknown outcome (the write may have happened), or a weak chaos run
 """
 
 Run = Callable[[argparse.Namespace], int]
