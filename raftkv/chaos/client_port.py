@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from raftkv.chaos.http_port import CALL_SECONDS, WAIT_SECONDS, HttpPort
-from raftkv.chaos.wire import as_workloads_have_it, way_of
+from raftkv.chaos.wire import Seen, as_workloads_have_it, everything, until_seen, way_of
 from raftkv.client import Client, Watch, results
 from raftkv.client import watch as client_watch
 from raftkv.client.endpoint import Endpoints
@@ -37,9 +37,17 @@ class ClientPort:
     """
 
     def __init__(
-        self, urls: Sequence[str], clock: Callable[[], float], seconds: float = CALL_SECONDS
+        self,
+        urls: Sequence[str],
+        clock: Callable[[], float],
+        seconds: float = CALL_SECONDS,
+        seen: Seen = everything,
     ) -> None:
-        """``urls``: of all nodes, the one to be asked first in front; ``seconds``: for all attempts."""
+        """``urls``: of all nodes, the one to be asked first in front; ``seconds``: for all attempts.
+
+        ``seen``: no compaction goes further than what it returns.
+        """
+        self._seen = seen
         self.failure = ""
         self._client = Client(urls, timeout=seconds)
         self._http = Http(Endpoints(urls), seconds)
@@ -66,6 +74,7 @@ class ClientPort:
 
     async def call(self, message: Any) -> Any:
         """Let the client do a request, and return what it says as a response."""
+        await until_seen(message, self._seen)
         try:
             return await self._do(message)
         except RaftKvError as error:

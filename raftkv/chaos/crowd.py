@@ -10,6 +10,7 @@ from raftkv.chaos.client_port import ClientPort
 from raftkv.chaos.http_port import HttpPort
 from raftkv.chaos.record import Done
 from raftkv.chaos.system import System
+from raftkv.chaos.wire import Seen
 from raftkv.checkers.history import Outcome
 from raftkv.checkers.verdict import Anomaly, Validity, Verdict
 from raftkv.workloads.outcomes import WrongAnswer
@@ -47,14 +48,14 @@ Way = Callable[[str], AbstractAsyncContextManager[OwnPort]]
 """Makes a client's port, which asks the node of this name (first)."""
 
 
-def through(name: str, system: System, clock: Callable[[], float]) -> Way:
+def through(name: str, system: System, clock: Callable[[], float], seen: Seen) -> Way:
     """Return how clients reach the system: ``http``, one node each, or ``client``, raftkv's own client."""
     if name == "http":
-        return lambda node: HttpPort(system.client_url(node), clock)
+        return lambda node: HttpPort(system.client_url(node), clock, seen=seen)
 
     def by_client(node: str) -> ClientPort:
         others = [other for other in system.nodes if other != node]
-        return ClientPort([system.client_url(one) for one in (node, *others)], clock)
+        return ClientPort([system.client_url(one) for one in (node, *others)], clock, seen=seen)
 
     return by_client
 

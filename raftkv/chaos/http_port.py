@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from raftkv.chaos.wire import as_workloads_have_it, way_of
+from raftkv.chaos.wire import Seen, as_workloads_have_it, everything, until_seen, way_of
 from raftkv.client.endpoint import Endpoint, Endpoints
 from raftkv.client.http import Http, Stream
 from raftkv.client.outcome import NoAnswer
@@ -32,8 +32,18 @@ class HttpPort:
     of the last error of a call.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float], seconds: float = CALL_SECONDS) -> None:
-        """``clock``: the run's, in seconds; ``seconds``: how long one answer is waited for."""
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], float],
+        seconds: float = CALL_SECONDS,
+        seen: Seen = everything,
+    ) -> None:
+        """``clock``: the run's, in seconds; ``seconds``: how long one answer is waited for.
+
+        ``seen``: no compaction goes further than what it returns.
+        """
+        self._seen = seen
         self.failure = ""
         self._http = Http(Endpoints([url]), seconds)
         self._patient = Http(Endpoints([url]), WAIT_SECONDS)
@@ -59,6 +69,7 @@ class HttpPort:
     async def call(self, message: Any) -> Any:
         """Send a request once, and return its response."""
         way = way_of(message)
+        await until_seen(message, self._seen)
         try:
             http = self._patient if way.waits else self._http
             return await http.ask(self._node, way.path, message, way.reply, streamed=way.streamed)

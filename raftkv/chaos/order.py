@@ -18,7 +18,7 @@ from raftkv.chaos.systems import make_system
 from raftkv.errors import ConfigError, RaftKvError
 from raftkv.workloads import make
 
-CLIENTS_A_NODE = 8
+CLIENTS_A_NODE = 16
 FEW_CLIENTS_A_NODE = 2
 QUEUEING = frozenset({"lock", "unfenced", "election"})
 """Workloads whose clients all wait for one thing: with many, leases would run out before their turn comes."""

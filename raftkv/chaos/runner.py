@@ -136,10 +136,10 @@ class Run:
         self.record = record
         self._parts = parts
         self._settings = settings
-        way = through(settings.through, parts.system, parts.clock)
+        self._witnesses: dict[str, Witness] = {}
+        way = through(settings.through, parts.system, parts.clock, self._seen)
         self._crowd = Crowd(parts.system, parts.workload, way, parts.clock)
         record.operations = self._crowd.operations
-        self._witnesses: dict[str, Witness] = {}
         self._phase = "start"
 
     async def run(self) -> None:
@@ -201,6 +201,10 @@ class Run:
         """Up to which revision all witnesses have seen everything; below it history may go."""
         present = [self._witnesses[name] for name in self._parts.system.nodes if name in self._witnesses]
         return min((one.position for one in present), default=0)
+
+    def _seen(self) -> int:
+        """Return up to which revision some witness has seen everything."""
+        return max((one.position for one in self._witnesses.values()), default=0)
 
     async def _hear_witnesses(self, revision: int) -> None:
         """Wait until all witnesses of nodes that are there have seen all up to a revision."""

@@ -1,5 +1,7 @@
 """Where each message of the API goes over HTTP, and what a failed call is for a workload."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from raftkv.client import outcome
@@ -42,6 +44,17 @@ WAYS: dict[type, Way] = {
 
 GOOD = 200
 
+SEEN_SECONDS = 1.0
+AGAIN_SECONDS = 0.02
+
+Seen = Callable[[], int]
+"""Returns up to which revision somebody has seen all changes."""
+
+
+def everything() -> int:
+    """Say that nobody has to see anything."""
+    return 2**63 - 1
+
 
 def way_of(message: Any) -> Way:
     """Return where a message goes; a message that no workload sends is an own bug."""
@@ -62,3 +75,18 @@ def as_workloads_have_it(error: RaftKvError) -> Exception:
         case outcome.WrongAnswer(status=status) if status == GOOD:
             return WrongAnswer(str(reason))
     return error
+
+
+async def until_seen(message: Any, seen: Seen) -> None:
+    """Hold a compaction back until what it takes away was seen; raises ``NotSent`` when that takes too long.
+
+    Without, the first clients of a cluster that is back after a kill could take away what nobody saw.
+    """
+    if not isinstance(message, kv.CompactionRequest):
+        return
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + SEEN_SECONDS
+    while seen() < message.revision:
+        if clock() >= deadline:
+            raise NotSent(f"the witnesses have not seen revision {message.revision} yet")
+        await asyncio.sleep(AGAIN_SECONDS)

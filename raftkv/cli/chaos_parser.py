@@ -62,7 +62,7 @@ def _add_choices(run: argparse.ArgumentParser, positive: Callable[[str], int]) -
         help="how clients ask: each its own node, or with raftkv.client (default: http)",
     )
     run.add_argument(
-        "--clients", type=positive, metavar="N", help="clients (default: eight a node, where they queue two)"
+        "--clients", type=positive, metavar="N", help="clients (default: 16 a node, where they queue two)"
     )
 
 

@@ -14,6 +14,7 @@ from raftkv.errors import RaftKvError
 from raftkv.local import free_ports
 from raftkv.schema.election import LeaderRequest
 from raftkv.schema.kv import (
+    CompactionRequest,
     Compare,
     DeleteRangeRequest,
     PutRequest,
@@ -175,6 +176,26 @@ async def test_a_keepalive_is_one_request_and_one_response(way: Callable[[], Any
 
 async def test_every_request_of_a_workload_has_a_path_of_its_own() -> None:
     assert len({way.path for way in WAYS.values()}) == len(WAYS)
+
+
+async def test_a_compaction_waits_until_what_it_takes_away_was_seen(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [4, 4, 5]
+    for make in (
+        lambda: HttpPort(member.url, clock, 0.5, lambda: seen.pop(0) if len(seen) > 1 else seen[0]),
+        lambda: ClientPort([member.url], clock, 0.5, lambda: seen.pop(0) if len(seen) > 1 else seen[0]),
+    ):
+        seen[:] = [4, 4, 5]
+        async with make() as port:
+            await port.call(CompactionRequest(revision=5))
+            assert seen == [5]
+            assert len(member.asked) == 1
+            monkeypatch.setattr("raftkv.chaos.wire.SEEN_SECONDS", 0.05)
+            with pytest.raises(NotSent):
+                await port.call(CompactionRequest(revision=6))
+            assert len(member.asked) == 1
+        member.asked.clear()
 
 
 # ---------------------------------------------------------------- watches
