@@ -78,7 +78,11 @@ def _prepare(order: Order, record: Record, tell: Callable[[State], None]) -> Run
     clients = order.clients or each * len(order.endpoints or range(order.nodes))
     random = Random(f"{order.seed}/{order.workload}")  # noqa: S311
     workload = make(order.workload, clients=clients, random=random)
-    faults = Schedule(system, order.faults, order.seed, clock=clock, safe_revision=lambda: run.safe_revision)
+
+    def seen() -> int:
+        return run.seen()
+
+    faults = Schedule(system, order.faults, order.seed, clock=clock, safe_revision=seen)
     crashes: Callable[[], Sequence[tuple[str, str]]] = (
         (lambda: system.crashes) if isinstance(system, Cluster) else tuple
     )

@@ -137,7 +137,7 @@ class Run:
         self._parts = parts
         self._settings = settings
         self._witnesses: dict[str, Witness] = {}
-        way = through(settings.through, parts.system, parts.clock, self._seen)
+        way = through(settings.through, parts.system, parts.clock, self.seen)
         self._crowd = Crowd(parts.system, parts.workload, way, parts.clock)
         record.operations = self._crowd.operations
         self._phase = "start"
@@ -196,13 +196,7 @@ class Run:
             await self._hear_witnesses(ends[0].revision)
         self._phase = "check"
 
-    @property
-    def safe_revision(self) -> int:
-        """Up to which revision all witnesses have seen everything; below it history may go."""
-        present = [self._witnesses[name] for name in self._parts.system.nodes if name in self._witnesses]
-        return min((one.position for one in present), default=0)
-
-    def _seen(self) -> int:
+    def seen(self) -> int:
         """Return up to which revision some witness has seen everything."""
         return max((one.position for one in self._witnesses.values()), default=0)
 

@@ -95,6 +95,28 @@ def is_there(pid: int) -> bool:
     return state != "Z"
 
 
+def test_somebody_elses_cluster_is_tested_where_it_runs(
+    urls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    endpoints = ["--system", "external", "--endpoints", ",".join(urls)]
+    choices = ["--workload", "register", "--faults", "client-links", "--time", "3s", "--clients", "6"]
+    code = main(["chaos", "run", *endpoints, *choices, "--out", str(out), "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["verdict"] in ("passed", "weak")
+    assert code == {"passed": 0, "weak": 7}[said["verdict"]]
+    assert said["figures"]["acknowledged"] > 0
+    assert run_json(out)["nodes"] == len(urls)
+
+
+@pytest.mark.e2e
+def test_the_time_without_a_leader_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chaos", "failover", "--runs", "1", "--systems", "raftkv", "--json"]) == 0
+    [measured] = json.loads(capsys.readouterr().out)
+    assert measured["system"] == "raftkv"
+    assert measured["median"] == measured["worst"] == measured["seconds"][0] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
