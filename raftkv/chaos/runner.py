@@ -146,6 +146,9 @@ class Run:
         """Do all of it. Raises what the harness itself can't do; what the system does wrong is a finding."""
         try:
             await self._work()
+        except asyncio.CancelledError:
+            self.record.error = "it was interrupted"
+            raise
         except BaseException as error:
             self.record.error = str(error) or type(error).__name__
             raise

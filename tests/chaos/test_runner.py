@@ -80,7 +80,7 @@ async def test_a_run_that_is_interrupted_ends_its_system_and_keeps_what_it_has(t
     assert not [node for node in await system.look() if node.up]
     write_folder(tmp_path / "run", run.record)
     found = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert found["verdict"] == "error"
+    assert (found["verdict"], found["error"]) == ("error", "it was interrupted")
     assert Folder(tmp_path / "run").record().operations == run.record.operations
 
 
