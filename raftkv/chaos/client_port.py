@@ -162,10 +162,10 @@ async def _responses(watch: Watch) -> AsyncGenerator[WatchResponse, None]:
             if watch.next_revision > event.revision:  # nothing of this revision is left
                 yield WatchResponse(header=_header(event.revision), events=held)
                 held = []
-    except Compacted as error:
-        yield WatchResponse(canceled=True, compact_revision=error.revision, cancel_reason=str(error))
-    except WatchCanceled as error:
-        yield WatchResponse(canceled=True, cancel_reason=str(error))
+    except (Compacted, WatchCanceled) as error:
+        compacted = error.revision if isinstance(error, Compacted) else 0
+        header = _header(max(watch.next_revision - 1, compacted))
+        yield WatchResponse(header, canceled=True, compact_revision=compacted, cancel_reason=str(error))
 
 
 def _event(event: client_watch.Event) -> Event:

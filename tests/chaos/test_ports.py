@@ -234,6 +234,23 @@ async def test_a_watch_that_is_cancelled_brings_that_last(member: Member) -> Non
         assert [response.compact_revision async for response in responses] == [9]
 
 
+async def test_a_watch_of_what_is_compacted_ends_through_the_client_as_at_a_node(member: Member) -> None:
+    async def act(asked: Asked, reply: Reply) -> None:
+        await reply.begin_stream()
+        await reply.result({"header": HEADER, "created": True})
+        if len(member.asked) > 1:
+            await reply.result({"header": HEADER, "canceled": True, "compact_revision": "9"})
+            await asyncio.Event().wait()
+        await reply.end_stream()
+
+    member.act = act
+    wanted = WatchCreateRequest(key=b"k", start_revision=2)
+    async with ClientPort([member.url], clock, 0.5) as port, port.watch(wanted) as responses:
+        found = [response async for response in responses]
+    assert [one.created for one in found] == [True, False]
+    assert (found[-1].canceled, found[-1].compact_revision, found[-1].header.revision) == (True, 9, 9)
+
+
 async def test_a_watch_of_a_node_that_is_gone_was_not_sent() -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     async with HttpPort(url, clock, 0.5) as port:

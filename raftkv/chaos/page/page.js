@@ -199,7 +199,7 @@ for (const one of run.series) at("kind").append(html("option", one.name));
 at("kind").addEventListener("change", paint);
 
 for (const [kind, text] of [["ok", "acknowledged"], ["unknown", "unknown"], ["fail", "turned down"], ["p50", "p50"], ["p99", "p99"], ["max", "longest"],
-  ["leader", "leader"], ["follower", "follower"], ["candidate", "knows no leader"], ["down", "does not run"], ["silent", "no answer"], ["gap", "nothing acknowledged for a second or more"]]) {
+  ["leader", "leader"], ["follower", "follower"], ["candidate", "knows no leader"], ["learner", "learner"], ["down", "does not run"], ["silent", "no answer"], ["gap", "nothing acknowledged for a second or more"]]) {
   const item = html("li"), sample = draw("svg", { viewBox: "0 0 18 10" });
   sample.append(["p50", "p99", "max"].includes(kind) ? line(0, 5, 18, 5, kind) : draw("rect", { x: 1, y: 1, width: 16, height: 8, class: kind }));
   item.append(sample, text);
