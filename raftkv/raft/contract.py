@@ -106,8 +106,9 @@ class Consensus(Protocol):
         snapshot under way. SNAPSHOT_FAILED: the file of the last ``InstallSnapshot`` will not arrive. The
         leader then sends a snapshot again after an election time-out, counted from the first report: the
         transport may report as often as it likes. There is no report of success: that is the peer's
-        acknowledgement. If neither comes for ten election time-outs, the leader sends again, perhaps a newer
-        one; a transport that is still busy with the file drops such a message.
+        acknowledgement. As that may be lost, a peer that answers heartbeats is asked what it has. Without
+        news for ten election time-outs the leader sends again, perhaps a newer one; a transport that is still
+        busy with the file drops such a message.
         """
 
     def ready(self) -> Ready | None:

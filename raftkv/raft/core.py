@@ -567,6 +567,9 @@ class Raft:
         progress.recently_active = True
         progress.confirmed_round = max(progress.confirmed_round, message.round)
         self.release_reads()
+        if progress.state is ProgressState.SNAPSHOT:
+            self.ask_what_arrived(message.source, progress)
+            return
         progress.probe_sent = False
         lags = progress.match_index < self.log.last_index
         if progress.replicating and lags and self.log.term(progress.next_index - 1) is not None:
@@ -590,6 +593,21 @@ class Raft:
         assert self.snapshot is not None, f"{progress} is outside {self.log}"
         self._send(InstallSnapshot(self.node_id, peer, self.current_term, self.snapshot))
         progress.snapshot_sent(self.snapshot.index, PATIENCE * self.election_ticks)
+
+    def ask_what_arrived(self, peer: int, progress: Progress) -> None:
+        """§5.3: find out whether a snapshot arrived whose answer was lost, once a heartbeat interval.
+
+        Asked about the place right before our first entry, whoever took it, or an older one that our log goes
+        on from, answers with what it has committed. A peer still without it refuses, which tells nothing.
+        """
+        if not progress.probe_sent:
+            progress.probe_sent = True
+            base = self.log.first_index - 1
+            base_term = self.log.term(base)
+            assert base_term is not None, f"the beginning of {self.log} has no term"
+            self._send(
+                AppendEntries(self.node_id, peer, self.current_term, base, base_term, (), self.commit_index)
+            )
 
     def on_install_snapshot(self, message: InstallSnapshot) -> None:
         """§5.3: take a snapshot that is ahead of us; of one that is not, tell what we have."""

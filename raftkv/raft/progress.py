@@ -3,7 +3,8 @@
 PROBE: where the logs agree is not known; one AppendEntries at a time looks for it.
 REPLICATE: the logs agree up to ``next_index - 1`` as far as is known; entries are sent ahead of their
 acknowledgement (pipelining), within a window of messages.
-SNAPSHOT: what the peer lacks is gone from the log; a snapshot is on its way and nothing else is sent.
+SNAPSHOT: what the peer lacks is gone from the log; a snapshot is on its way and no entries are sent. An
+AppendEntries without any, one a tick, asks whether it arrived: its own answer may be lost.
 
 ``match_index`` is a fact (durable there), and never goes back within a leadership. ``next_index`` is
 a guess; ``match_index < next_index`` always holds.
@@ -53,7 +54,7 @@ class Progress:
         self.match_index = 0
         self.next_index = next_index
         self.state = ProgressState.PROBE
-        self.probe_sent = False
+        self.probe_sent = False  # one is under way; in SNAPSHOT: none more in this tick
         self.in_flight: deque[int] = deque()  # last index of each AppendEntries under way
         self.recently_active = False
         self.commit_sent = 0
@@ -118,7 +119,7 @@ class Progress:
 
     def snapshot_sent(self, index: int, patience: int) -> None:
         """Wait for the snapshot up to ``index`` to arrive, for ``patience`` ticks."""
-        self.state = ProgressState.SNAPSHOT
+        self.state, self.probe_sent = ProgressState.SNAPSHOT, True  # too early to ask
         self.next_index = index + 1
         self.in_flight.clear()
         self.patience = patience
@@ -127,6 +128,7 @@ class Progress:
         """Let a tick pass for a snapshot on its way; return whether it is waited for no longer."""
         if self.state is not ProgressState.SNAPSHOT:
             return False
+        self.probe_sent = False
         self.patience -= 1
         return self.patience <= 0
 

@@ -9,14 +9,16 @@ import pytest
 from raftkv.errors import PeerUnavailable, RequestTimedOut, StorageError
 from raftkv.node import installer, snapshot_store
 from raftkv.node.transport import SnapshotChunk
-from raftkv.raft import Write
+from raftkv.raft import ChangeKind, Write
+from raftkv.raft.codec import decode_message
+from raftkv.raft.messages import AppendEntriesReply
 from raftkv.schema.kv import CompactionRequest, PutRequest, RangeRequest
 from raftkv.storage.snapshot_format import SnapshotRef
 from raftkv.storage.snapshots import snapshot_name
 from raftkv.storage.wal import Wal
 from raftkv.trace import SnapshotDamaged as DamageFound
 from raftkv.trace import SnapshotFailed, SnapshotInstalled
-from tests.node.loopback import LoopbackCluster
+from tests.node.loopback import LoopbackCluster, Network, info
 from tests.node.simulated import SimulatedCluster
 from tests.node.test_snapshots import flip, names, put_many, snapshot_names, values
 
@@ -107,6 +109,38 @@ async def test_it_starts_again_from_what_it_installed(tmp_path: Path) -> None:
         await assert_equal(cluster)
         assert cluster.node(leader).machine.digest() == digest
         assert not installed(cluster, follower)
+
+
+def lose_first_success(network: Network, member: int) -> list[AppendEntriesReply]:
+    """Let the first message get lost in which ``member`` says what it holds; return it once it is."""
+    deliver, lost = network.deliver, list[AppendEntriesReply]()
+
+    def losing(frame: bytes, link: tuple[int, int]) -> None:
+        message = decode_message(frame)
+        if not lost and link[0] == member and isinstance(message, AppendEntriesReply) and message.success:
+            lost.append(message)
+        else:
+            deliver(frame, link)
+
+    network.deliver = losing  # type: ignore[method-assign]
+    return lost
+
+
+async def test_a_learner_whose_answer_to_the_snapshot_is_lost_is_not_offered_it_again(tmp_path: Path) -> None:
+    """The snapshot tells it who its peers are: that ends its stream to the leader, and what waits there."""
+    async with cluster_of(tmp_path) as cluster:
+        leader = cluster.node(await cluster.leader())
+        await put_many(leader, 100)
+        await leader.read_barrier()
+        await cut_log(cluster, leader.member_id)
+        lost = lose_first_success(cluster.network, 4)
+        await cluster.start(4)
+        await leader.change_members(ChangeKind.ADD_LEARNER, info(4, is_learner=True))
+        await assert_equal(cluster)
+        (answer,), (event,) = lost, installed(cluster, 4)
+        assert answer.index >= event.snapshot_index
+        offered = [(offer.source, offer.term) for offer in cluster.network.offers]
+        assert len(offered) == len(set(offered)), "waited until the leader gave the snapshot up"
 
 
 async def test_files_that_the_installed_snapshot_replaced_go(tmp_path: Path) -> None:

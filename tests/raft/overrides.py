@@ -786,6 +786,42 @@ class LaterSnapshotNeeded(Raft):
             progress.probe_from(self.log.last_index)
 
 
+class AnswersToSnapshotsAreNeverLost(Raft):
+    """Whether a snapshot arrived is told by its answer alone."""
+
+    def ask_what_arrived(self, peer: int, progress: Progress) -> None:
+        pass
+
+
+class AsksForTheLatestSnapshot(Raft):
+    """A peer is asked whether it has the snapshot it was sent last."""
+
+    def ask_what_arrived(self, peer: int, progress: Progress) -> None:
+        self.send_append(peer, progress, with_entries=False)
+
+
+class AsksWithEveryAnswer(Raft):
+    """How often a peer is asked depends on how many reads there are."""
+
+    def ask_what_arrived(self, peer: int, progress: Progress) -> None:
+        progress.probe_sent = False
+        super().ask_what_arrived(peer, progress)
+
+
+class AsksWithTheSnapshot(Raft):
+    """The snapshot is sent again to see whether it arrived."""
+
+    def ask_what_arrived(self, peer: int, progress: Progress) -> None:
+        self.send_snapshot(peer, progress)
+
+
+class AsksWithEntries(Raft):
+    """Entries go out before the snapshot that they follow has arrived."""
+
+    def ask_what_arrived(self, peer: int, progress: Progress) -> None:
+        self.send_append(peer, progress)
+
+
 class HintsAreForLeaders(Raft):
     """A hint takes it for granted that the peer is tracked."""
 

@@ -1,8 +1,10 @@
 """Claims of the thesis about compaction, chapter 5 (see ``test_paper``)."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from raftkv.raft import Configuration, Entry, EntryKind, HardState, Part, PeerEvent, Role, Snapshot
+from raftkv.raft import Configuration, Entry, EntryKind, HardState, Message, Part, PeerEvent, Role, Snapshot
 from raftkv.raft.membership import encode_configuration
 from raftkv.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat, InstallSnapshot
 from tests.raft.group import ELECTION_TICKS, CoreMaker, Group
@@ -107,14 +109,20 @@ def test_a_conflict_right_before_the_first_entry_needs_the_snapshot(make: CoreMa
     assert len(of(InstallSnapshot, sent)) == 1
 
 
-def test_nothing_but_heartbeats_is_sent_while_a_snapshot_is_on_its_way(make: CoreMaker) -> None:
+def test_no_entries_are_sent_while_a_snapshot_is_on_its_way(make: CoreMaker) -> None:
     """§5.3: entries behind it could not be appended before it arrives."""
     one = leader_with_snapshot(make)
     one.step(AppendEntriesReply(3, 1, 2, False, 1, 0, 0))
     sent = one.propose(b"y") + one.tick()
     assert {type(message) for message in sent if message.target == 3} == {Heartbeat}
+    assert [entry for question in asked(one.confirm(one.round, 3)) for entry in question.entries] == []
     (after,) = of(AppendEntries, one.acknowledge(3, 3))
     assert (after.target, after.prev_index, [entry.index for entry in after.entries]) == (3, 3, [4])
+
+
+def asked(sent: Sequence[Message]) -> list[AppendEntries]:
+    """Return what was sent to member 3, whose snapshot is on its way, about its log."""
+    return [message for message in of(AppendEntries, sent) if message.target == 3]
 
 
 def sending_snapshot(make: CoreMaker) -> Single:
@@ -168,6 +176,49 @@ def test_a_follower_that_took_an_older_snapshot_gets_entries(make: CoreMaker) ->
     assert of(AppendEntries, one.acknowledge(2, 3)) == []
     (sent,) = of(AppendEntries, one.acknowledge(3, 3))
     assert (sent.target, sent.prev_index, [entry.index for entry in sent.entries]) == (3, 3, [4])
+
+
+def test_a_snapshot_whose_answer_was_lost_is_found_to_have_arrived(make: CoreMaker) -> None:
+    """§5.3: the peer answers heartbeats, so it is asked what it has; the snapshot is not sent again."""
+    one = sending_snapshot(make)
+    one.tick()
+    assert asked(one.confirm(one.round, 3)) == [AppendEntries(1, 3, 2, 3, 2, (), 3)]
+    taker = Single(make, (1,))
+    taker.install(at(3, 2), term=2)
+    (reply,) = of(AppendEntriesReply, taker.append((3, 2), term=2, commit=3))
+    assert (reply.success, reply.index) == (True, 3)
+    one.propose(b"y")
+    (sent,) = of(AppendEntries, one.acknowledge(reply.index, 3))
+    assert (sent.prev_index, [entry.index for entry in sent.entries]) == (3, [4])
+
+
+def test_an_older_snapshot_whose_answer_was_lost_is_found_too(make: CoreMaker) -> None:
+    """§5.3: asked at the beginning of the log, who has more answers with all that it has committed."""
+    one = sending_snapshot(make)
+    one.propose(b"y")
+    one.acknowledge(4, 2)
+    one.compact(4, keep=2)
+    snapshots_sent(one, 110)
+    one.tick()
+    (question,) = asked(one.confirm(one.round, 3))
+    taker = Single(make, (1,))
+    taker.install(at(3, 2), term=2)
+    (reply,) = of(AppendEntriesReply, taker.append((question.prev_index, question.prev_term), term=2))
+    (sent,) = asked(one.acknowledge(reply.index, 3))
+    assert (reply.success, sent.prev_index, [entry.index for entry in sent.entries]) == (True, 3, [4])
+
+
+def test_who_has_not_got_the_snapshot_yet_is_asked_once_an_interval_and_sent_nothing(make: CoreMaker) -> None:
+    """§5.3: its file may take long, and must not be started anew by what is asked meanwhile."""
+    one = sending_snapshot(make)
+    for _ in range(ELECTION_TICKS):
+        one.tick()
+        sent = one.confirm(one.round, 2, 3)
+        assert len(asked(sent)) == 1
+        refusal = AppendEntriesReply(3, 1, 2, False, 3, 1, 1)
+        sent += one.step(refusal) + one.confirm(one.round, 3) + one.step(refusal)
+        assert (len(asked(sent)), of(InstallSnapshot, sent)) == (1, [])
+    assert one.status.peers[3].state == "snapshot"
 
 
 def test_a_snapshot_replaces_log_and_state_machine(make: CoreMaker) -> None:
