@@ -11,7 +11,7 @@ The profile ``beyond`` goes beyond that on purpose: any number of disks is damag
 cluster may stand still then, and must not be wrong.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from random import Random
@@ -20,11 +20,14 @@ from raftkv.errors import ConfigError
 from raftkv.sim.damage import WAYS
 from raftkv.sim.network import Conditions
 from raftkv.sim.partitions import KINDS
-from raftkv.sim.scenario import SAFETY_END, DiskSpeed, Fault, Heal, Operation, Scenario
+from raftkv.sim.scenario import OFF, SAFETY_END, DiskSpeed, Fault, Heal, Operation, Scenario
 from raftkv.workloads import NAMES, make
 from raftkv.workloads.kv import SIZES, STYLES, KvWorkload, key_names
 from raftkv.workloads.lock import UNFENCED
 from raftkv.workloads.mixed import MixedWorkload
+
+OTHERS = (OFF, OFF, "cut", "deaf", "mute")
+"""How who is not healed is left to rot."""
 
 WARM_UP_SECONDS = 2.0
 """Before the first fault, so that there is a leader to disturb."""
@@ -145,7 +148,7 @@ def draw_scenario(seed: int, profile: Profile, nodes: int = 3) -> Scenario:
         faults=faults,
         workload=workload,
         operations=_draw_operations(seed, profile, nodes, workload),
-        heal=_draw_core(Random(f"{seed}:core"), nodes),
+        heal=_draw_core(Random(f"{seed}:core"), nodes, OTHERS if not profile.damage else (OFF,)),
         beyond_repair=bool(profile.damage),
     )
 
@@ -163,10 +166,11 @@ def _draw_disk(random: Random) -> DiskSpeed:
     return DiskSpeed(shortest, round(shortest * random.choice((1, 3, 10)), 6))
 
 
-def _draw_core(random: Random, nodes: int) -> Heal:
+def _draw_core(random: Random, nodes: int, others: Sequence[str]) -> Heal:
     members = [f"n{number}" for number in range(1, nodes + 1)]
     size = random.randint(nodes // 2 + 1, nodes)
-    return Heal(SAFETY_END, tuple(sorted(random.sample(members, size))))
+    core = tuple(sorted(random.sample(members, size)))
+    return Heal(SAFETY_END, core, random.choice(others) if size < nodes else OFF)
 
 
 def _draw_damage(random: Random, profile: Profile, nodes: int) -> list[Fault]:

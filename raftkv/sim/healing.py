@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import Sequence
 
 from raftkv.raft.quorum import is_majority
+from raftkv.sim.coups import links_between
 from raftkv.sim.members import LEFT_TO_ROT, Member
 from raftkv.sim.network import CALM
-from raftkv.sim.scenario import Scenario
+from raftkv.sim.scenario import OFF, Scenario
+from raftkv.sim.watch import Link
 from raftkv.sim.world import Broken, World
 
 START_SECONDS = 20.0
@@ -67,8 +69,8 @@ def can_go_on(world: World, scenario: Scenario, chosen: list[Member]) -> bool:
     return True
 
 
-def heal(world: World, chosen: list[Member]) -> None:
-    """Heal the chosen members and the network, and end all others for good."""
+def heal(world: World, chosen: list[Member], others: str = OFF) -> None:
+    """Heal the chosen members and the network, and end all others for good, or cut them off: ``others``."""
     world.network.mend_all()
     world.network.conditions = CALM
     for member in world.members.values():
@@ -76,8 +78,18 @@ def heal(world: World, chosen: list[Member]) -> None:
             _repair(world, member)
         elif member.running is None or member.number not in world.removed():
             # Of who was removed and is up nobody has switched it off, and it must not disturb.
-            world.crash(member, "all")
+            if others == OFF:
+                world.crash(member, "all")
+            else:
+                world.network.cut_for_good(_links_of(world, member, others))
             member.gone = member.gone or LEFT_TO_ROT
+
+
+def _links_of(world: World, member: Member, others: str) -> list[Link]:
+    """Return the links to who is ``deaf``, from who is ``mute``, or both."""
+    rest = [other for other in world.members if other != member.number]
+    ways = {"deaf": "in", "mute": "out", "cut": "both"}
+    return links_between([member.number], rest, ways[others])
 
 
 def gone(world: World) -> str:

@@ -73,6 +73,7 @@ class SimNetwork:
         self._receivers: dict[int, Receiver] = {}
         self._peers: dict[int, tuple[int, ...]] = {}
         self._cut: dict[Link, int] = {}
+        self._cut_for_good: dict[Link, None] = {}
         self._down: dict[Link, None] = {}
         self._last_arrival: dict[Link, float] = {}
 
@@ -120,7 +121,7 @@ class SimNetwork:
     @property
     def is_partitioned(self) -> bool:
         """Whether any link is cut."""
-        return bool(self._cut)
+        return bool(self._cut or self._cut_for_good)
 
     def _may_answer(self, link: Link) -> bool:
         """Whether the target was heard a moment ago: an answer needs no address of its own."""
@@ -128,7 +129,7 @@ class SimNetwork:
 
     def is_cut(self, link: Link) -> bool:
         """Whether nothing passes a link."""
-        return link in self._cut
+        return link in self._cut or link in self._cut_for_good
 
     async def fetch(self, link: Link, index: int, term: int, offset: int) -> SnapshotChunk:
         """Bring a piece of the second member's snapshot to the first; see ``Transport.fetch_snapshot``."""
@@ -175,6 +176,13 @@ class SimNetwork:
                 self._watcher.cut(self._loop.now, link)
             self._cut[link] = self._cut.get(link, 0) + 1
 
+    def cut_for_good(self, links: Iterable[Link]) -> None:
+        """Cut links that nothing mends any more."""
+        for link in links:
+            if not self.is_cut(link):
+                self._watcher.cut(self._loop.now, link)
+            self._cut_for_good[link] = None
+
     def mend(self, links: Iterable[Link]) -> None:
         """Take back one ``cut`` of each link."""
         for link in links:
@@ -183,13 +191,16 @@ class SimNetwork:
                 self._cut[link] = left
             elif link in self._cut:
                 del self._cut[link]
-                self._watcher.mended(self._loop.now, link)
-                self._connect(link)
+                self._mended(link)
 
     def mend_all(self) -> None:
         """Take back every cut."""
         links, self._cut = list(self._cut), {}
         for link in links:
+            self._mended(link)
+
+    def _mended(self, link: Link) -> None:
+        if not self.is_cut(link):
             self._watcher.mended(self._loop.now, link)
             self._connect(link)
 

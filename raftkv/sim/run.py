@@ -23,7 +23,7 @@ from raftkv.sim.driver import PROBES, Driver
 from raftkv.sim.loop import Deadlock, Livelock, SimLoop, bury
 from raftkv.sim.marks import Coverage
 from raftkv.sim.members import CoreFactory, Member
-from raftkv.sim.scenario import SAFETY_END, Operation, Scenario, member_number
+from raftkv.sim.scenario import OFF, SAFETY_END, Operation, Scenario, member_number
 from raftkv.sim.watch import NOBODY, Watcher
 from raftkv.sim.world import Broken, Told, World
 from raftkv.workloads.port import Finding, Truth
@@ -46,6 +46,9 @@ EARLIEST_HEALING = 0.05
 """Seconds without which no member has begun, so that nobody could be healed."""
 
 POLL_SECONDS = 0.05
+
+LONGEST_POLL_SECONDS = 2.0
+"""How long a client pauses at most that is refused at once again and again: all of them together are many."""
 
 MAX_SET_ASIDE = 150_000
 """Objects that may stay set aside from the collector, as members set aside what they load at their start."""
@@ -242,7 +245,7 @@ class _Run:
         self._healed = healing.choose_core(world, self.scenario, self.driver.electorates_under_way())
         goes_on = healing.can_go_on(world, self.scenario, self._healed)
         world.watcher.healed(self.loop.now, [member.name for member in self._healed])
-        healing.heal(world, self._healed)
+        healing.heal(world, self._healed, self.scenario.heal.others if self.scenario.heal else OFF)
         return goes_on
 
     async def _refusal_phase(self) -> None:
@@ -328,11 +331,11 @@ class _Run:
     async def _end_client(self, client: str) -> None:
         number = int(client[1:])
         for words in self.workload.last_words(number):
-            turn = number
+            turn, pause = number, POLL_SECONDS
             while not await self._ask(client, self.core[turn % len(self.core)], words, LAST_PATIENCE):
                 self._stop_if_broken()
-                await asyncio.sleep(POLL_SECONDS)
-                turn += 1
+                await asyncio.sleep(pause)
+                turn, pause = turn + 1, min(2 * pause, LONGEST_POLL_SECONDS)
 
     async def _ask(self, client: str, member: Member, words: tuple[str, ...], patience: float = 0.0) -> bool:
         session = self.driver.sessions.get(client) or self.driver.new_session(client)

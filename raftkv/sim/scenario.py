@@ -14,7 +14,7 @@
     at 5 cut n1>n2 n2>n1 for 2.5
     at 5.25 c1 via n2 put k1 v17
     at 5.5 c2 via n1 get k1
-    heal at 24 with n1 n2 n3
+    heal at 24 with n1 n2 others deaf
 
 ``beyond repair`` lets disks be damaged on any number of members: where too few of them can start, nobody has
 to serve; whoever serves must still not be wrong. Without the line a majority always keeps a whole disk.
@@ -65,11 +65,21 @@ class Operation(NamedTuple):
     words: tuple[str, ...]
 
 
+OTHERS = ("off", "cut", "deaf", "mute")
+"""What becomes of who is not healed: switched off, or up and cut off; nothing reaches a deaf one."""
+
+OFF = OTHERS[0]
+
+
 class Heal(NamedTuple):
-    """The end of the safety phase: the core members are healed for good, all others are left to rot."""
+    """The end of the safety phase: the core members are healed for good, all others are left to rot.
+
+    ``others``: how, one of ``OTHERS``.
+    """
 
     at: float
     core: tuple[str, ...]
+    others: str = OFF
 
 
 class DiskSpeed(NamedTuple):
@@ -139,8 +149,13 @@ def format_scenario(scenario: Scenario) -> str:
     timed: list[Fault | Operation] = [*scenario.faults, *scenario.operations]
     lines += [_format_timed(one) for one in sorted(timed, key=lambda one: one.at)]
     if scenario.heal is not None:
-        lines.append(f"heal at {_number(scenario.heal.at)} with {' '.join(scenario.heal.core)}")
+        lines.append(_format_heal(scenario.heal))
     return "\n".join(lines) + "\n"
+
+
+def _format_heal(heal: Heal) -> str:
+    others = f" others {heal.others}" if heal.others != OFF else ""
+    return f"heal at {_number(heal.at)} with {' '.join(heal.core)}{others}"
 
 
 def _format_network(network: Conditions) -> str:
@@ -207,11 +222,20 @@ def _take_line(scenario: Scenario, words: list[str]) -> Scenario:
             return replace(scenario, disk=DiskSpeed(*_parse_milliseconds(bounds)))
         case ["beyond", "repair"]:
             return replace(scenario, beyond_repair=True)
-        case ["heal", "at", at, "with", *core]:
-            return replace(scenario, heal=Heal(float(at), tuple(core)))
+        case ["heal", "at", at, "with", *who]:
+            return replace(scenario, heal=_heal_of(float(at), who))
         case ["at", *_]:
             return _take_timed(scenario, words)
     raise ConfigError("no such line")
+
+
+def _heal_of(at: float, who: list[str]) -> Heal:
+    match who:
+        case [*core, "others", others]:
+            if others not in OTHERS:
+                raise ConfigError(f"others are {', '.join(OTHERS)}")
+            return Heal(at, tuple(core), others)
+    return Heal(at, tuple(who))
 
 
 def _take_timed(scenario: Scenario, words: list[str]) -> Scenario:

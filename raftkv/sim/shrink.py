@@ -18,7 +18,7 @@ from raftkv.errors import ConfigError
 from raftkv.sim import edits
 from raftkv.sim.network import CALM
 from raftkv.sim.run import Result, run_scenario
-from raftkv.sim.scenario import FAST, SAFETY_END, Heal, Scenario, format_scenario
+from raftkv.sim.scenario import FAST, OFF, SAFETY_END, Heal, Scenario, format_scenario
 
 T = TypeVar("T")
 
@@ -217,7 +217,9 @@ class _Search:
             candidate = replace(best, faults=faults, operations=operations, heal=heal._replace(at=end))
             if self._try(candidate):
                 break
-        self._try(replace(self.best, heal=(self.best.heal or heal)._replace(core=self.best.members)))
+        heal = self.best.heal or heal
+        whole = heal._replace(core=self.best.members, others=OFF)
+        self._first_of(replace(self.best, heal=one) for one in (whole, heal._replace(others=OFF)))
 
     def _begin_later(self) -> None:
         """Leave out all but the last seconds before the failure: most of them have their cause nearby."""

@@ -11,7 +11,7 @@ from raftkv.sim.damage import WAYS
 from raftkv.sim.draw import DEFAULT_KINDS, draw_scenario, profile_named
 from raftkv.sim.driver import Driver
 from raftkv.sim.loop import SimLoop
-from raftkv.sim.scenario import SAFETY_END, Scenario, format_scenario, parse_scenario
+from raftkv.sim.scenario import OFF, OTHERS, SAFETY_END, Scenario, format_scenario, parse_scenario
 from raftkv.sim.world import World
 
 DEFAULT = profile_named("default")
@@ -94,6 +94,12 @@ def test_who_is_healed_is_a_majority() -> None:
         assert scenario.heal is not None
         core = scenario.heal.core
         assert len(set(core)) == len(core) > scenario.nodes // 2 and set(core) <= set(scenario.members)
+
+
+def test_who_is_not_healed_is_left_to_rot_in_every_way() -> None:
+    count = Counter(one.heal.others for one in SCENARIOS if one.heal and len(one.heal.core) < one.nodes)
+    assert set(count) == set(OTHERS) and min(count.values()) > 10
+    assert {one.heal.others for one in SCENARIOS if one.heal and len(one.heal.core) == one.nodes} == {OFF}
 
 
 def test_faults_and_requests_are_in_order_and_enough() -> None:

@@ -49,3 +49,30 @@ def test_a_change_that_leaves_nobody_hides_no_other(stage: Stage) -> None:
     scenario = Scenario(heal=Heal(1.0, ("n1",)))
     assert [one.number for one in choose_core(stage.world, scenario, [()])] == [1, 2]
     assert [one.number for one in choose_core(stage.world, scenario, [(), (3,)])] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("others", "cut"),
+    [
+        ("cut", {(1, 3), (2, 3), (3, 1), (3, 2)}),
+        ("deaf", {(1, 3), (2, 3)}),
+        ("mute", {(3, 1), (3, 2)}),
+    ],
+)
+def test_who_is_left_up_is_cut_off_for_good(stage: Stage, others: str, cut: set[tuple[int, int]]) -> None:
+    """Whatever ends later, and whoever leads: the rest goes on without it."""
+    stage.wait_for(stage.driver._leader)
+    stage.play("cut n1>n3 n3>n1 n2>n3 n3>n2 for 2")
+    heal(stage.world, [stage.member(1), stage.member(2)], others)
+    stage.run(5)
+    assert stage.member(3).running is not None
+    links = {(one, other) for one in (1, 2, 3) for other in (1, 2, 3) if one != other}
+    assert {link for link in links if stage.world.network.is_cut(link)} == cut
+    terms = [stage.member(number).node.term for number in (1, 2)]  # type: ignore[union-attr]
+    stage.run(5)
+    assert [stage.member(number).node.term for number in (1, 2)] == terms  # type: ignore[union-attr]
+
+
+def test_who_is_not_healed_is_switched_off_if_nothing_else_is_said(stage: Stage) -> None:
+    heal(stage.world, [stage.member(1), stage.member(2)])
+    assert stage.member(3).running is None and not stage.world.network.is_cut((1, 3))

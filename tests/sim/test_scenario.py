@@ -8,6 +8,7 @@ from raftkv.errors import ConfigError
 from raftkv.sim.network import Conditions
 from raftkv.sim.scenario import (
     FORMAT,
+    OTHERS,
     DiskSpeed,
     Fault,
     Heal,
@@ -47,7 +48,9 @@ SCENARIOS = st.builds(
     operations=st.lists(OPERATIONS, max_size=5).map(
         lambda found: tuple(sorted(found, key=lambda one: one.at))
     ),
-    heal=st.one_of(st.none(), st.builds(Heal, TIMES, st.lists(MEMBERS, min_size=1).map(tuple))),
+    heal=st.one_of(
+        st.none(), st.builds(Heal, TIMES, st.lists(MEMBERS, min_size=1).map(tuple), st.sampled_from(OTHERS))
+    ),
     beyond_repair=st.booleans(),
 )
 
@@ -70,7 +73,7 @@ def test_the_example_says_what_it_says() -> None:
         at 3.2 crash n1 sectors
         at 5 cut n1>n2 n2>n1 for 2.5
         at 5.25 c1 via n2 put k1 v17
-        heal at 24 with n1 n2 n3
+        heal at 24 with n1 n2 n3 others deaf
     """
     assert parse_scenario(text) == Scenario(
         5,
@@ -80,7 +83,7 @@ def test_the_example_says_what_it_says() -> None:
         DiskSpeed(0.0005, 0.004),
         (Fault(3.2, "crash", ("n1", "sectors")), Fault(5.0, "cut", ("n1>n2", "n2>n1"), 2.5)),
         (Operation(5.25, "c1", "n2", ("put", "k1", "v17")),),
-        Heal(24.0, ("n1", "n2", "n3")),
+        Heal(24.0, ("n1", "n2", "n3"), "deaf"),
         beyond_repair=True,
     )
 
@@ -98,6 +101,7 @@ def test_the_example_says_what_it_says() -> None:
         ("at 1 c1 via m2 get k1", "'m2' is no member"),
         ("at 1 cut n1>n2 for long", "could not convert"),
         ("heal at 3", "no such line"),
+        ("heal at 3 with n1 n2 others blind", "others are off, cut, deaf, mute"),
         ("beyond hope", "no such line"),
     ],
 )
