@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ import pytest
 from raftkv.errors import PeerUnavailable
 from raftkv.net.frames import SIGN_OF_LIFE
 from raftkv.net.handshake import Hello
+from raftkv.net.transport import PeerTransport
 from raftkv.node.transport import Receiver, Transport
+from raftkv.raft.messages import Message
 from raftkv.raft.types import PeerEvent
 from raftkv.trace import PeerDown, PeerRefused, PeerUp
 from tests.net.members import CLUSTER, GIVE_UP_S, PATIENT, QUICK, Member, append, heartbeat, running
@@ -305,6 +307,25 @@ async def test_a_blocked_peer_harms_nobody_else_and_takes_bounded_memory() -> No
         assert one.reports.count((3, UNREACHABLE)) > 1, "each time that something was lost"
         assert 0 < one.transport.waiting_bytes(3) <= limit
         assert one.transport.connected_peers() == [2, 3]
+
+
+async def test_a_transport_that_writes_to_its_peers_in_turn_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """N2: while one peer takes nothing, nothing leaves for anybody; the test above sees it."""
+    send = PeerTransport.send
+
+    def in_turn(self: PeerTransport, messages: Sequence[Message]) -> None:
+        waiting: list[Message] = self.__dict__.setdefault("waiting", [])
+        waiting += messages
+        if not any(self.waiting_bytes(peer) for peer in self.connected_peers()):
+            send(self, waiting)
+            waiting.clear()
+
+    monkeypatch.setattr(PeerTransport, "send", in_turn)
+    monkeypatch.setattr("tests.net.members.GIVE_UP_S", 1.0)
+    with pytest.raises(TimeoutError):
+        await test_a_blocked_peer_harms_nobody_else_and_takes_bounded_memory()
 
 
 async def test_a_stream_whose_writing_stalls_is_given_up_and_opened_again() -> None:

@@ -16,7 +16,7 @@ from raftkv.sim.mutants.hunt import Found, Hunt, Search, search
 from raftkv.sim.mutants.mutant import Mutant, Patch, installed
 from raftkv.sim.run import run_scenario
 
-QUICK = ("E2", "E11", "L9", "L10", "L11", "K1", "T7", "Z5")
+QUICK = ("E2", "E11", "L9", "L10", "L11", "K1", "T7", "Z4", "Z5")
 """Mutants that the first few seeds find within seconds."""
 
 

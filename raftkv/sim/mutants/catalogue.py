@@ -7,6 +7,8 @@ from raftkv.sim.mutants import (
     content,
     disks,
     elections,
+    leases,
+    links,
     members,
     reads,
     replication,
@@ -23,6 +25,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     *reads.MUTANTS,
     *members.MUTANTS,
     *streams.MUTANTS,
+    *leases.MUTANTS,
+    *links.MUTANTS,
 )
 
 BLIND: tuple[Mutant, ...] = (*blind_core.MUTANTS, *blind_node.MUTANTS)

@@ -210,7 +210,7 @@ MUTANTS = (
         "snapshot without the compact revision",
         s6_compact_revision_left_out,
         Hardness.MEDIUM,
-        (*SNAPSHOT, "past reads"),  # of what is compacted: there are no watches yet
+        (*SNAPSHOT, "past reads"),  # of what is compacted
     ),
     Mutant(
         "S7",

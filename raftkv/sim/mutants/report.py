@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from raftkv.errors import ConfigError
 from raftkv.sim.mutants.catalogue import BLIND, CATALOGUE, REVIEW
@@ -19,8 +19,8 @@ _INTRODUCTION = """\
 A mutant is the program with one bug in it, most of them with a history in a public project. It lives in
 `raftkv/sim/mutants/`, outside the program, as a patch of one rule or function. `raftkv sim mutants` looks for
 each with the faults of the default campaign, from several base seeds, until a check fails. Clients are about
-keys and revisions (`--profile kv`), for the rows T and Z about watches, leases or locks; for those about
-lease reads that option is on. `raftkv sim mutants --json >> FILE` hunts, and
+keys and revisions (`--profile kv`), for the rows T and Z and S6b about watches, leases or locks; for those
+about lease reads that option is on. `raftkv sim mutants --json >> FILE` hunts, and
 `raftkv sim mutants --read FILE --table docs/mutants.md` writes this page.
 
 *Seeds* is the median of the seeds that the searches took. A search without a failure counts as longer than
@@ -28,9 +28,9 @@ any; where most ended so, ">" stands before what they ran. The goals are 20 seed
 5,000 for H. *Of its row* says whether every check that failed first is one of the kind the row asks for; a
 rule of Raft is checked at every step, so it often speaks before harm is done. To see one again:
 `raftkv sim replay SEED --profile kv --mutant ID`, with the seed of the table (`lease-reads` for R5 and R7,
-`watch`, `lease` or `lock` for T and Z). Every fourth seed of a search has five members: add `--nodes 5` where
-the seed divided by four leaves three. A seed holds for the state of the program that was hunted; a later
-change moves what it draws or when.
+`watch`, `lease` or `lock` for T, Z and S6b). Every fourth seed of a search has five members: add
+`--nodes 5` where the seed divided by four leaves three. A seed holds for the state of the program that was
+hunted; a later change moves what it draws or when.
 
 *Seconds* are those of all searches together, on one core each. What the first search found was shrunk to a
 script by itself: its lines, and the seconds that took.
@@ -49,6 +49,59 @@ _REVIEW = """
 A reviewer of the simulator tried these, and they were not found then: sizes that a run never reached, a disk
 that was too kind, an answer that no client asked for. What was missing is drawn and checked now.
 """
+
+
+_HARNESS = """
+## Of the harness itself
+
+These are put into the checks and the simulator, not into the program; tests put them in and see them.
+
+| id | bug | test |
+|---|---|---|
+"""
+
+
+class HarnessRow(NamedTuple):
+    """A bug of the harness itself, and the tests that see it: ``FILE::FUNCTION``."""
+
+    id: str
+    text: str
+    tests: tuple[str, ...]
+
+
+HARNESS = (
+    HarnessRow(
+        "H1",
+        "the checker leaves out operations without an answer",
+        (
+            "tests/checkers/test_mutants.py::"
+            "test_a_checker_that_does_not_know_unknown_outcomes_fails_its_claim",
+            "tests/checkers/test_mutants.py::test_recorded_histories_find_it_too",
+        ),
+    ),
+    HarnessRow(
+        "H2",
+        "a time-out is taken for a failure",
+        (
+            "tests/checkers/test_mutants.py::"
+            "test_a_checker_that_does_not_know_unknown_outcomes_fails_its_claim",
+            "tests/checkers/test_mutants.py::test_recorded_histories_find_it_too",
+        ),
+    ),
+    HarnessRow(
+        "H3",
+        "a kind of fault never happens",
+        (
+            "tests/sim/test_harness_mutants.py::test_a_kind_of_fault_that_is_never_drawn_is_told",
+            "tests/sim/test_harness_mutants.py::test_a_fault_that_is_drawn_and_never_fired_is_told",
+        ),
+    ),
+    HarnessRow(
+        "H4",
+        "a run depends on more than its seed",
+        ("tests/sim/test_determinism.py::test_a_run_that_depends_on_more_than_its_seed_is_told",),
+    ),
+)
 
 
 def as_object(hunt: Hunt) -> dict[str, Any]:
@@ -92,7 +145,12 @@ def page(hunts: dict[str, Hunt]) -> str:
     """Return ``docs/mutants.md``."""
     parts = [_INTRODUCTION, *_table(CATALOGUE, hunts), "", *_by_class(CATALOGUE, hunts), _BLIND]
     parts += [*_table(BLIND, hunts), "", *_by_class(BLIND, hunts), _REVIEW, *_table(REVIEW, hunts)]
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts) + "\n" + _HARNESS + "".join(map(_harness_line, HARNESS))
+
+
+def _harness_line(row: HarnessRow) -> str:
+    tests = ", ".join(f"`{test.replace('::', ': ')}`" for test in row.tests)
+    return f"| {row.id} | {row.text} | {tests} |\n"
 
 
 def _by_class(mutants: Iterable[Mutant], hunts: dict[str, Hunt]) -> list[str]:

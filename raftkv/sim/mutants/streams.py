@@ -1,19 +1,19 @@
-"""Bugs of watches, leases and locks."""
+"""Bugs of watches."""
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from raftkv.errors import Compacted
-from raftkv.mvcc.commands import ExpireLease
-from raftkv.mvcc.machine import LeaseRequest, Machine
+from raftkv.mvcc.commands import decode_command
+from raftkv.mvcc.store import Store
+from raftkv.mvcc.version_table import newest_of
+from raftkv.mvcc.versions import CREATE, KEY, MOD, VERSION, Version, deletion
 from raftkv.mvcc.watch import Changes, Watcher, Watches
-from raftkv.node.expiry import Expiry
-from raftkv.schema.lock import LockRequest, LockResponse
+from raftkv.node.node import Node
+from raftkv.raft import Ready
+from raftkv.raft.types import Entry, EntryKind
+from raftkv.schema.kv import DeleteRangeRequest, PutRequest, TxnRequest
 from raftkv.schema.watch import WatchCreateRequest, WatchResponse
-from raftkv.service.lock import LockService
-from raftkv.service.recipes import Queue
 from raftkv.service.watch import Watch, WatchStream
-from raftkv.sim.mutants.families import SNAPSHOT
 from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch
 
 FEW = 3
@@ -103,39 +103,73 @@ def t7_silence_for_compacted(patch: Patch) -> None:
     patch.set(Watches, "catch_up", go_on)
 
 
-def z1_not_reset(patch: Patch) -> None:
-    """Let leases run on from when an earlier leader began to count."""
-    begin = Expiry._begin
+def t8_uncommitted_is_shown(patch: Patch) -> None:
+    """Tell live watchers of the next entry once it is in the log, and not again when it is applied."""
+    carry_out, tell, at_present = Node._carry_out, Watches._tell, WatchStream._is_at_present
 
-    def begin_long_ago(self: Expiry, term: int) -> None:
-        begin(self, term)
-        self._since -= 60.0
+    async def early(self: Node, ready: Ready) -> None:
+        if ready.write is not None and not self.watches.behind:
+            for entry in ready.write.entries:
+                if entry.index == self.applied_index + 1:
+                    _show(self.watches, _predicted(self.machine.store, entry))
+        await carry_out(self, ready)
 
-    patch.set(Expiry, "_begin", begin_long_ago)
+    def once(self: Watches, watcher: Watcher, changes: Changes) -> None:
+        if _shown_early(self).get(watcher) != changes.revision:
+            tell(self, watcher, changes)
+
+    patch.set(Node, "_carry_out", early)
+
+    def no_further(self: WatchStream, watch: Watch) -> bool:
+        ahead = _shown_early(self._node.watches).get(watch, 0) > self._store.revision
+        return not ahead and at_present(self, watch)
+
+    patch.set(Watches, "_tell", once)
+    patch.set(WatchStream, "_is_at_present", no_further)
 
 
-def z2_deposed_leader_revokes(patch: Patch) -> None:
-    """Let what a leader proposed about a lease be done in any later term."""
-    do = Machine._run_lease
-
-    def whoever_proposed(self: Machine, request: LeaseRequest, term: int) -> Any:
-        if isinstance(request, ExpireLease):
-            request = replace(request, term=term)
-        return do(self, request, term)
-
-    patch.set(Machine, "_run_lease", whoever_proposed)
+def _shown_early(watches: Watches) -> dict[Watcher, int]:
+    """Return what was the last revision that each watcher was told before its time."""
+    shown: dict[Watcher, int] = watches.__dict__.setdefault("shown_early", {})
+    return shown
 
 
-def z5_lock_without_a_lease(patch: Patch) -> None:
-    """Give the lock to whom nobody is before, though its own key is gone with its lease."""
+def _predicted(store: Store, entry: Entry) -> list[Version]:
+    """Return the changes that an entry makes if it is applied next; of the simplest requests only."""
+    request = decode_command(entry.data).request if entry.kind == EntryKind.COMMAND else None
+    if not isinstance(request, TxnRequest):
+        return list(_changes(store, [request]))
+    operations = request.success if not request.compare else ()
+    return list(_changes(store, (one.request_put or one.request_delete_range for one in operations)))
 
-    async def lock(self: LockService, request: LockRequest) -> LockResponse:
-        queue = Queue(request.name, self._kv, self._events)
-        place = await queue.enter(request.lease, b"")
-        front = await queue.wait_for_front(place)
-        return LockResponse(front.header, place.key)
 
-    patch.set(LockService, "lock", lock)
+def _changes(store: Store, operations: Iterable[object]) -> Iterator[Version]:
+    number, revision = 0, store.revision + 1
+    for one in operations:
+        if not isinstance(one, PutRequest | DeleteRangeRequest):
+            continue
+        entry = store.table.entries.get(one.key)
+        before = newest_of(entry) if entry is not None else None
+        lives = before is not None and before[VERSION] > 0
+        if isinstance(one, PutRequest):
+            created, version = (before[CREATE], before[VERSION] + 1) if before and lives else (revision, 1)
+            yield revision, number, created, version, one.lease, one.key, one.value
+        elif lives:
+            yield deletion(revision, number, one.key)
+        number += isinstance(one, PutRequest) or lives
+
+
+def _show(watches: Watches, versions: list[Version]) -> None:
+    told: dict[Watcher, list[Version]] = {}
+    for version in versions:
+        for group in watches._groups_at(version[KEY]):
+            for watcher in group.watchers:
+                told.setdefault(watcher, []).append(version)
+    for watcher, of_it in told.items():
+        revision = of_it[0][MOD]
+        changes = Changes(revision, watcher.shown(of_it))
+        if watcher.live and watcher.next_revision <= revision and changes.versions and watcher.take(changes):
+            _shown_early(watches)[watcher] = revision
 
 
 MUTANTS = (
@@ -162,21 +196,12 @@ MUTANTS = (
         WATCHED,
         "watch",
     ),
-    Mutant("Z1", "new leader expires leases too early", z1_not_reset, Hardness.MEDIUM, ("early",), "lease"),
     Mutant(
-        "Z2",
-        "lease revoked by a deposed leader",
-        z2_deposed_leader_revokes,
-        Hardness.HARD,
-        ("early", *SNAPSHOT),
-        "lease",
-    ),
-    Mutant(
-        "Z5",
-        "lock granted after its waiter's lease has ended",
-        z5_lock_without_a_lease,
+        "T8",
+        "entries shown to watchers before they are committed",
+        t8_uncommitted_is_shown,
         Hardness.MEDIUM,
-        ("ghost", "exclusion", "fencing"),
-        "lock",
+        WATCHED,
+        "watch",
     ),
 )
