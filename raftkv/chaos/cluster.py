@@ -103,7 +103,7 @@ class Cluster:
         try:
             self._guard = await Guard.open()
             for _ in range(self._size):
-                await self.lay_out()
+                self.lay_out()
             self._api = Api(self.direct_url(self.nodes[0]))
             await self._api.open()
             for name in self.nodes:
@@ -159,7 +159,7 @@ class Cluster:
         """Return a node by its name."""
         return self.by_name[name]
 
-    async def lay_out(self, *, joining: bool = False) -> Node:
+    def lay_out(self, *, joining: bool = False) -> Node:
         """Make a node with a name and proxies of its own; it is not started."""
         assert self._guard is not None
         self._made += 1
@@ -174,8 +174,9 @@ class Cluster:
             data=self._guard.folder / name,
             log=self._folder / "logs" / f"{name}.log",
         )
-        await self.network.add_clients_proxy(name, told_client, HOST, client)
-        await self.network.add_peers_proxy(name, told_peer, HOST, peer)
+        self.network.add_clients_proxy(name, told_client, HOST, client)
+        self.network.add_peers_proxy(name, told_peer, HOST, peer)
+        self.network.node_is_gone(name)
         self._logs[name] = place.log
         self.by_name[name] = node = Node(place, existing=joining, joining=joining)
         return node
@@ -206,6 +207,7 @@ class Cluster:
                 node.process.send(signal.SIGKILL)  # it did not do what it was asked to
                 await self.is_gone(node.name, GONE_SECONDS)
             node.stopped = False
+            self.network.node_is_gone(node.name)
         return ended
 
     def pause(self, name: str) -> None:

@@ -12,7 +12,8 @@ class Connection:
     """Bytes both ways. Until its source is known and both directions are free it hangs, connected to nobody.
 
     ``identify`` returns the name of who says to be this member (0: it does not say), ``link`` the link from
-    the near to the far end and the one back. ``done`` is called at the end.
+    the near to the far end and the one back. ``done`` is called at the end. ``refused``: nobody listened at
+    the node.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class Connection:
         links: Callable[[str], tuple[Link, Link]],
         done: Callable[[], None],
     ) -> None:
+        self.refused = False
         self.member = 0
         self.source = ""
         self._near: asyncio.Transport | None = near
@@ -126,8 +128,9 @@ class Connection:
     async def _open_far(self) -> None:
         try:
             far, _ = await asyncio.get_running_loop().create_connection(lambda: _Far(self), *self._address)
-        except OSError:
-            self.abort()  # nobody listens there: who opened the connection is refused too
+        except OSError as error:
+            self.refused = isinstance(error, ConnectionRefusedError)
+            self.abort()  # who connects next is refused at once
             return
         self._far = far
         if self._near is None or self._forward is None or self._backward is None:

@@ -47,7 +47,7 @@ class External:
         await self._api.open()
         for name, endpoint in self._direct.items():
             port = free_ports(1)[0]
-            await self.network.add_clients_proxy(name, port, endpoint.host, endpoint.port)
+            self.network.add_clients_proxy(name, port, endpoint.host, endpoint.port)
             self._told[name] = f"http://{HOST}:{port}"
         states = await self.look()
         if not any(state.role for state in states):

@@ -44,17 +44,22 @@ class Network:
         self._names: dict[int, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def add_clients_proxy(self, node: str, at: int, host: str, port: int) -> None:
+    def add_clients_proxy(self, node: str, at: int, host: str, port: int) -> None:
         """Put a proxy between the clients and a node; it listens at port ``at``."""
-        await self._add(Proxy(self, node, host, port, CLIENTS), node, at)
+        self._add(Proxy(self, node, host, port, CLIENTS), node, at)
 
-    async def add_peers_proxy(self, node: str, at: int, host: str, port: int) -> None:
+    def add_peers_proxy(self, node: str, at: int, host: str, port: int) -> None:
         """Put a proxy between the other nodes and a node; it listens at port ``at``."""
-        await self._add(Proxy(self, node, host, port, UNKNOWN), node, at)
+        self._add(Proxy(self, node, host, port, UNKNOWN), node, at)
 
-    async def _add(self, proxy: Proxy, node: str, at: int) -> None:
-        await proxy.open(at)
+    def _add(self, proxy: Proxy, node: str, at: int) -> None:
+        proxy.open(at)
         self._proxies.setdefault(node, []).append(proxy)
+
+    def node_is_gone(self, node: str) -> None:
+        """Let the proxies of a node whose process is not there refuse connections, until it listens again."""
+        for proxy in self._proxies.get(node, ()):
+            proxy.node_is_gone()
 
     async def remove(self, node: str) -> None:
         """Take the proxies of a node away."""
@@ -111,6 +116,12 @@ class Network:
             self._links[way] = Link(source, target, self._random)
         return self._links[way]
 
+    def holds(self, source: str, target: str) -> bool:
+        """See ``Ways``."""
+        ends = (source,) if source else [node for node in self._proxies if node != target]
+        ways = [way for end in ends for way in ((end, target), (target, end))]
+        return any(way in self._links and self._links[way].is_held for way in ways)
+
     # ---------------------------------------------------------------- faults
 
     def hold(self, ways: Iterable[Way]) -> Hold:
@@ -118,6 +129,7 @@ class Network:
         hold = Hold(self._with_strangers(ways))
         for link in hold.links:
             link.hold(hold)
+        self._regulate()
         return hold
 
     def release(self, hold: Hold, *, reset: bool) -> None:
@@ -127,6 +139,7 @@ class Network:
             self._reset_stuck(links)
         for link in hold.links:
             link.release(hold)
+        self._regulate()
 
     def counted(self, ways: Iterable[Way]) -> Hold:
         """Return these ways with what they have counted; nothing is done to them."""
@@ -164,6 +177,11 @@ class Network:
                             links[way].counters.resets += 1
                             connection.abort()
                             break
+
+    def _regulate(self) -> None:
+        for proxies in self._proxies.values():
+            for proxy in proxies:
+                proxy.regulate()
 
     def _reset(self, chosen: Callable[[Connection], bool]) -> None:
         for proxies in self._proxies.values():

@@ -14,7 +14,7 @@ class Echo:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> "Echo":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

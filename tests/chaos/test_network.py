@@ -1,6 +1,7 @@
 """Bytes through the proxies: held, late, or with their connection broken, and never lost in the middle."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -44,9 +45,9 @@ async def wired(*, peers: bool = False) -> AsyncIterator[Wired]:
     async with Echo() as echo:
         network, port = Network(Random(1), lambda port: ""), free_ports(1)[0]
         if peers:
-            await network.add_peers_proxy("n1", port, HOST, echo.port)
+            network.add_peers_proxy("n1", port, HOST, echo.port)
         else:
-            await network.add_clients_proxy("n1", port, HOST, echo.port)
+            network.add_clients_proxy("n1", port, HOST, echo.port)
         wires = Wired(echo, network, port)
         try:
             yield wires
@@ -148,11 +149,99 @@ async def test_who_hung_up_during_a_hold_is_still_heard_after_it() -> None:
         await until(lambda: bytes(wires.echo.heard) == b"xlate")
 
 
-async def test_a_node_that_is_not_there_refuses() -> None:
+async def is_refused(wires: Wired) -> bool:
+    try:
+        await wires.connect()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+async def refuses(wires: Wired) -> None:
+    """Wait until who connects is refused: a proxy that has just begun to listen ends that a moment later."""
+    async with asyncio.timeout(20):
+        while not await is_refused(wires):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("peers", [False, True])
+async def test_a_node_that_is_not_there_refuses_until_it_is(peers: bool) -> None:
+    async with wired(peers=peers) as wires:
+        await wires.echo.__aexit__()
+        wires.network.node_is_gone("n1")
+        await refuses(wires)
+        assert await is_refused(wires)
+        await wires.echo.__aenter__()
+        while await is_refused(wires):
+            await asyncio.sleep(0.001)
+        reader, writer = await wires.connect()
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await reader.readexactly(3) == b"GET"
+
+
+async def test_a_node_that_ended_by_itself_refuses_once_somebody_noticed() -> None:
     async with wired() as wires:
         await wires.echo.__aexit__()
         reader, _ = await wires.connect()
         assert await is_broken(reader)
+        await refuses(wires)
+
+
+async def test_the_port_of_a_node_that_is_gone_stays_its_own() -> None:
+    async with wired() as wires:
+        await wires.echo.__aexit__()
+        wires.network.node_is_gone("n1")
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((HOST, wires.port))
+
+
+@pytest.mark.parametrize("way", [TO_NODE, FROM_NODE])
+async def test_a_cut_link_to_a_node_that_is_gone_hangs_and_does_not_refuse(way: tuple[str, str]) -> None:
+    async with wired() as wires:
+        await wires.echo.__aexit__()
+        wires.network.node_is_gone("n1")
+        await refuses(wires)
+        hold = wires.network.hold([way])
+        reader, writer = await wires.connect()
+        writer.write(b"x")
+        await until(lambda: wires.counters(way).hung == 1)
+        assert not reader.at_eof()
+        wires.network.release(hold, reset=False)
+        assert await is_broken(reader)
+        await refuses(wires)
+
+
+async def test_a_cut_link_of_one_node_lets_others_hang_but_not_refuse() -> None:
+    async with wired(peers=True) as wires:
+        wires.network.add_peers_proxy("n2", free_ports(1)[0], HOST, wires.echo.port)
+        await wires.echo.__aexit__()
+        wires.network.node_is_gone("n1")
+        clients = wires.network.hold([TO_NODE])
+        await refuses(wires)
+        hold = wires.network.hold([("n1", "n2")])
+        assert not await is_refused(wires)
+        wires.network.release(hold, reset=False)
+        await refuses(wires)
+        wires.network.release(clients, reset=False)
+
+
+async def test_cuts_that_come_and_go_leave_no_port_behind() -> None:
+    async with wired() as wires:
+        await wires.echo.__aexit__()
+        wires.network.node_is_gone("n1")
+        for _ in range(20):
+            hold = wires.network.hold([TO_NODE])
+            wires.network.release(hold, reset=False)
+            hold = wires.network.hold([TO_NODE])
+            await asyncio.sleep(0)
+            wires.network.release(hold, reset=True)
+        await refuses(wires)
+        wires.network.hold([TO_NODE])
+        assert not await is_refused(wires)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((HOST, wires.port))
+        other.listen()
 
 
 @pytest.mark.parametrize(
@@ -269,7 +358,7 @@ async def test_one_way_lets_what_goes_the_other_way_pass() -> None:
 async def test_strangers_are_held_only_when_a_node_is_cut_off_from_all_others() -> None:
     async with wired(peers=True) as wires:
         for name in ("n2", "n3"):
-            await wires.network.add_peers_proxy(name, free_ports(1)[0], HOST, wires.echo.port)
+            wires.network.add_peers_proxy(name, free_ports(1)[0], HOST, wires.echo.port)
         some = wires.network.hold([("n2", "n1")])
         reader, writer = await wires.connect()
         writer.write(b"GET /version HTTP/1.1\r\n\r\n")
@@ -296,7 +385,7 @@ async def test_the_owner_of_a_connection_is_asked_where_it_does_not_say() -> Non
     async with Echo() as echo:
         asked: list[int] = []
         network, port = Network(Random(1), lambda port: asked.append(port) or "n2"), free_ports(1)[0]  # type: ignore[func-returns-value]
-        await network.add_peers_proxy("n1", port, HOST, echo.port)
+        network.add_peers_proxy("n1", port, HOST, echo.port)
         hold = network.hold([("n2", "n1")])
         reader, writer = await asyncio.open_connection(HOST, port)
         writer.write(b"GET /raft/probing HTTP/1.1\r\n\r\n")

@@ -21,6 +21,7 @@ from raftkv.chaos.schedule import Schedule
 from raftkv.chaos.system import Effect, Fault
 from raftkv.chaos.systems import make_system
 from raftkv.client import Client
+from raftkv.local.layout import HOST
 from raftkv.local.ports import is_free
 
 pytestmark = pytest.mark.e2e
@@ -93,7 +94,13 @@ async def test_a_leader_without_the_others_is_replaced_and_follows_in_the_end(cl
 
 
 async def test_processes_are_killed_stopped_and_restarted(cluster: Cluster) -> None:
-    assert await happened(cluster, Kill("kill-all", targets.everyone)) == {"processes killed": 3}
+    kill = Kill("kill-all", targets.everyone)
+    await kill.begin(cluster, Random(1))
+    for node in cluster.by_name.values():
+        for url in (node.place.told_client_url, node.place.told_peer_url):
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(HOST, int(url.rpartition(":")[2]))
+    assert dict(await kill.end()) == {"processes killed": 3}
     await whole(cluster)
     assert (await happened(cluster, Pause("pause-leader", targets.the_leader)))["seconds stopped"] >= 0.3
     await whole(cluster)

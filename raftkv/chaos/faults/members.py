@@ -72,7 +72,7 @@ class _Change:
     async def _add(self, *, learner: bool) -> Node:
         """Add a member with nothing on its disk, start it, and wait until it answers."""
         cluster = self._cluster
-        node = await cluster.lay_out(joining=True)
+        node = cluster.lay_out(joining=True)
         claim(cluster, [node.name])
         self._claimed.append(node.name)
         told = node.place.told_peer_url
