@@ -481,6 +481,7 @@ class Driver:
             async with asyncio.timeout(patience):
                 outcome = await session.run(operation.words, SimPort(self._world, member))
         except WrongAnswer as error:
+            session.give_up(operation.words, begun)
             self._world.fail("wrong answer", f"{operation.via}: {error}")
             watcher.answered(loop.now, number, "wrong", None)
             return False

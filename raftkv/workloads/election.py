@@ -92,13 +92,11 @@ class ElectionClient(Recorder):
             answer = only(CampaignResponse, await port.call(CampaignRequest(NAME, granted.ID, value)))
         except RaftKvError as error:
             outcome = Outcome.FAIL if left_nothing(error) else Outcome.UNKNOWN
-            self._sent = None
             return self.write_down(request, begun, port.now(), None, outcome)
         leader = answer.leader
         if leader is None:
             raise WrongAnswer(f"elected without a key: {answer}")
         token = await token_of(port, leader.key)
-        self._sent = None
         if token != leader.rev:
             return self.write_down(request, begun, port.now(), None, Outcome.UNKNOWN)
         self._leads = leader
@@ -142,12 +140,10 @@ class ElectionClient(Recorder):
         try:
             output = read(await port.call(message))
         except RaftKvError as error:
-            self._sent = None
             output = _told_by(error)
             if output is None:
                 outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
                 return self.write_down(request, begun, port.now(), None, outcome)
-        self._sent = None
         return self.write_down(request, begun, port.now(), output, Outcome.OK)
 
     async def _observe(self, seconds: float, port: Port) -> Outcome:

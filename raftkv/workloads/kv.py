@@ -30,7 +30,7 @@ from raftkv.schema.kv import RangeRequest
 from raftkv.workloads.compactions import Compactions
 from raftkv.workloads.kv_checks import PastRead, judge, with_others
 from raftkv.workloads.kv_messages import ALL_KEYS, as_txn, filled, fits, result_of, to_message
-from raftkv.workloads.messages import clear
+from raftkv.workloads.messages import clear, found_in, revision_of
 from raftkv.workloads.outcomes import WrongAnswer, is_definite
 from raftkv.workloads.port import Finding, Port, Truth, Words
 from raftkv.workloads.record import Group, Recorder, Request
@@ -74,7 +74,7 @@ class Session(Recorder):
             response = as_txn(words, response)
         if not fits(request, response):
             raise WrongAnswer(f"{words} was answered with {response}")
-        output = (response.header.revision, result_of(request, response))
+        output = (revision_of(response), result_of(request, response))
         self._learn(request, output)
         return self.write_down(request, begun, port.now(), output, Outcome.OK)
 
@@ -91,8 +91,8 @@ class Session(Recorder):
             response = await port.call(RangeRequest(key=key.encode(), revision=revision))
         except RaftKvError as error:
             return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
-        value = response.kvs[0].value.decode() if response.kvs else None
-        self.past.append(PastRead(revision, key, value))
+        kv = found_in(response, key)
+        self.past.append(PastRead(revision, key, None if kv is None else kv.value.decode()))
         return Outcome.OK
 
     def _request(self, words: Words) -> Request:

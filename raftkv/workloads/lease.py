@@ -67,12 +67,10 @@ class LeaseClient(Recorder):
         try:
             response = await port.call(_message(request))
         except RaftKvError as error:
-            self._sent = None
             if no_lease(error) and (told := NOT_FOUND.get(request[0])):
                 return self.write_down(request, begun, port.now(), told, Outcome.OK)
             outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
             return self.write_down(request, begun, port.now(), None, outcome)
-        self._sent = None
         return self.write_down(request, begun, port.now(), _output(request, response), Outcome.OK)
 
 

@@ -103,14 +103,12 @@ class LockClient(Recorder):
         try:
             answer = only(LockResponse, await port.call(self._message(self._lock, granted.ID)))
         except RaftKvError as error:
-            self._sent = None
             outcome = Outcome.FAIL if left_nothing(error) else Outcome.UNKNOWN
             return self.write_down(request, begun, port.now(), None, outcome)
         token = await token_of(port, answer.key)
-        self._sent = None
+        output = (revision_of(answer), answer.key, token)
         if token != UNSEEN:  # else it is lost already, and the list of changes will tell its token
             self._held = Held(answer.key, token, granted.ID)
-        output = (revision_of(answer), answer.key, token)
         return self.write_down(request, begun, port.now(), output, Outcome.OK)
 
     async def _update(self, value: str, seconds: float, port: Port) -> Outcome:

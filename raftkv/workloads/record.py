@@ -53,7 +53,7 @@ class Recorder:
         begun = max(begun, nextafter(self._free, inf))  # what touches is concurrent, and a client is not
         ended = None if ended is None or not known else max(begun, ended)
         self.history.append(Operation(self._process, begun, ended, request, output, outcome))
-        self._told = output
+        self._sent, self._told = None, output
         self._free = begun if ended is None else ended
         if not known:
             self._process += CLIENTS
@@ -62,17 +62,15 @@ class Recorder:
     async def attempt(self, port: Port, message: Any, request: Request, begun: float) -> Any:
         """Send what decides an operation; return the response.
 
-        Without one the operation is written down, and its outcome returned.
+        Without one the operation is written down, and its outcome returned. With one it still has to be: it
+        may turn out to be none, and then the operation is given up.
         """
         self._sent, self._told = request, None
         try:
-            response = await port.call(message)
+            return await port.call(message)
         except RaftKvError as error:
-            self._sent = None
             outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
             return self.write_down(request, begun, port.now(), None, outcome)
-        self._sent = None
-        return response
 
 
 R = TypeVar("R", bound=Recorder)

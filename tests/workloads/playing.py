@@ -14,6 +14,7 @@ from raftkv.sim.checks import Replay
 from raftkv.sim.port import SimPort
 from raftkv.sim.scenario import Scenario
 from raftkv.workloads import make
+from raftkv.workloads.outcomes import WrongAnswer
 from raftkv.workloads.port import Finding, Port, Truth, Words, Workload
 from tests.sim.stage import Stage
 
@@ -41,12 +42,18 @@ class Lens:
 
 
 class Played:
-    """What came of it. ``said``: the words of each client, in order, with their outcome."""
+    """What came of it. ``said``: the words of each client, in order, with their outcome.
 
-    def __init__(self, workload: Workload, truth: Truth, said: list[tuple[int, Words, Outcome]]) -> None:
+    ``odd``: answers that were none to their request.
+    """
+
+    def __init__(
+        self, workload: Workload, truth: Truth, said: list[tuple[int, Words, Outcome]], odd: list[str]
+    ) -> None:
         self.workload = workload
         self.truth = truth
         self.said = said
+        self.odd = odd
 
     def findings(self) -> list[Finding]:
         return self.workload.check(self.truth)
@@ -85,7 +92,7 @@ def play(
         ledger = stage.world.observer.ledger
         replay = Replay(ledger.committed, ledger.configuration_at)
         replay.run()
-        return Played(workload, replay.truth, said)
+        return Played(workload, replay.truth, said, work.odd)
     finally:
         stage.close()
 
@@ -104,6 +111,7 @@ class _Play:
         self._said = said
         self._bend = bend
         self._patience = patience
+        self.odd: list[str] = []
 
     async def all(self, seed: int, clients: int, words: int, *, last: bool) -> None:
         await self._workload.prepare(SimPort(self._stage.world, self._stage.member(1)))
@@ -136,8 +144,10 @@ class _Play:
         try:
             async with asyncio.timeout(self._patience + 10.0):
                 outcome = await client.run(words, port)
-        except TimeoutError:
+        except (TimeoutError, WrongAnswer) as error:
             client.give_up(words, begun)
             outcome = Outcome.UNKNOWN
+            if isinstance(error, WrongAnswer):
+                self.odd.append(str(error))
         self._said.append((number, words, outcome))
         return outcome is Outcome.OK
