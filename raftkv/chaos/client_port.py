@@ -27,6 +27,9 @@ REPEATABLE = (
 )
 """Requests beside the keys' that the client sends again when no answer comes."""
 
+FIRST_REVISION = 1
+"""The least that any response can have in its header."""
+
 
 class ClientPort:
     """The ``Port`` of one client that uses the package's own ``Client``. Used inside ``async with``.
@@ -142,6 +145,7 @@ class ClientPort:
             async with watch:
                 yield _responses(watch)
         except RaftKvError as error:
+            self.failure = str(error)
             raise as_workloads_have_it(error) from error
 
     @asynccontextmanager
@@ -154,7 +158,7 @@ class ClientPort:
 
 async def _responses(watch: Watch) -> AsyncGenerator[WatchResponse, None]:
     """Yield a created response, and then the events of each revision together."""
-    yield WatchResponse(header=_header(max(watch.next_revision - 1, 0)), created=True)
+    yield WatchResponse(header=_header(max(watch.next_revision - 1, FIRST_REVISION)), created=True)
     held: list[Event] = []
     try:
         async for event in watch:

@@ -29,7 +29,7 @@ class HttpPort:
     It asks the one node at ``url`` and no other, and nothing twice. A request that could not be sent raises
     ``NotSent``; one that was refused before it could do anything an error that ``is_definite``; everything
     else leaves the outcome open. ``WrongAnswer``: the answer is none to the request. ``failure`` is the text
-    of the last error of a call.
+    of the last error of a call, or of a stream that was not opened.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class HttpPort:
         try:
             stream = await self._http.stream(self._node, path, message, reply, self._http.timeout)
         except RaftKvError as error:
+            self.failure = str(error)
             raise as_workloads_have_it(error) from error
         try:
             yield _responses(stream)

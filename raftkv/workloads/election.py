@@ -147,17 +147,22 @@ class ElectionClient(Recorder):
         return self.write_down(request, begun, port.now(), output, Outcome.OK)
 
     async def _observe(self, seconds: float, port: Port) -> Outcome:
-        """Follow the leaders for some time, and write down what came, however the stream ended."""
-        begun, seen, outcome = port.now(), [], Outcome.OK
+        """Follow the leaders for some time, and write down what came, however the stream ended.
+
+        A stream that was not there before the time was over is no answer.
+        """
+        begun, seen, outcome = port.now(), [], Outcome.UNKNOWN
         try:
             async with asyncio.timeout(seconds), port.observe(LeaderRequest(NAME)) as leaders:
+                outcome = Outcome.OK
                 async for answer in leaders:
                     seen.append(_kv(only(LeaderResponse, answer).kv))
         except TimeoutError:
             pass
         except RaftKvError as error:
-            outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
-        if seen or outcome is Outcome.OK:
+            if not seen:
+                outcome = Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+        if outcome is Outcome.OK:
             return self.write_down(("observe", NAME), begun, port.now(), tuple(seen), Outcome.OK)
         return outcome
 

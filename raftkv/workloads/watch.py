@@ -248,8 +248,8 @@ class WatchClient(Recorder):
         port: Port,
         patience: Patience,
     ) -> Outcome:
-        """Watch for some time; OK also when the member ends the watch."""
-        tape = self._new_tape(watched, request)
+        """Watch for some time; OK once the watch was there, however it ended."""
+        tape, refused = self._new_tape(watched, request), False
         try:
             async with asyncio.timeout(patience.seconds), port.watch(request) as responses:
                 async for response in responses:
@@ -259,15 +259,17 @@ class WatchClient(Recorder):
                     if patience.rest:
                         await port.sleep(patience.rest)
         except TimeoutError:
-            return Outcome.OK
+            pass
         except RaftKvError as error:
-            return Outcome.FAIL if is_definite(error) else Outcome.UNKNOWN
+            refused = is_definite(error)
         finally:
             if tape.created:
                 self.tapes.append(tape)
                 self._last[watched] = tape
                 self._revisions.append(max(tape.reached, self._revisions[-1]))
-        return Outcome.OK
+        if tape.created:
+            return Outcome.OK
+        return Outcome.FAIL if refused else Outcome.UNKNOWN
 
     def _new_tape(self, watched: str, request: WatchCreateRequest) -> Tape:
         last = self._last.get(watched)
