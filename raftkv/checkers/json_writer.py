@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from raftkv.checkers.history import Operation, Outcome
 from raftkv.checkers.json_lines import FORMAT
@@ -35,33 +35,75 @@ def write_events(
 ) -> Iterator[str]:
     """Yield a header and a line for each call and completion, in real-time order.
 
-    Calls come before completions at the same time, so that what touches stays concurrent. A client that goes
-    on at that instant has another process number there, for its last operation is still open.
+    Calls come before completions at the same time, so that what touches stays concurrent. Where a process
+    goes on at the instant of its last answer that answer comes first. Of two processes that do so at one
+    instant only one can: what the other goes on with is concurrent with both, and gets a new process number.
     """
-    processes = _processes(operations)
-    moments: list[tuple[float, int, int]] = []
-    for number, operation in enumerate(operations):
-        unknown = operation.outcome is Outcome.UNKNOWN or operation.returned is None
-        moments.append((operation.call, 0, number))
-        moments.append((_FOREVER if unknown else operation.returned or 0, 1, number))
-    last = max((time for time, _, _ in moments if time != _FOREVER), default=0)
+    goes_on = _GoesOn(operations)
+    moments: list[_Moment] = []
+    for number in range(len(operations)):
+        moments += [goes_on.call(number), goes_on.completion(number)]
+    last = max((one.time for one in moments if one.time != _FOREVER), default=0)
     yield _line({"format": FORMAT, **header})
-    for index, (time, completes, number) in enumerate(sorted(moments)):
-        head = {"index": index, "time": min(time, last), "process": processes[number]}
-        yield _line(head | describe(operations[number], completed=bool(completes)))
+    for index, one in enumerate(sorted(moments)):
+        head = {"index": index, "time": min(one.time, last), "process": goes_on.processes[one.number]}
+        yield _line(head | describe(operations[one.number], completed=one.completes))
 
 
-def _processes(operations: Sequence[Operation]) -> list[int]:
-    """Return the process numbers of operations, new ones for those called when their last one returned."""
-    processes = [operation.process for operation in operations]
-    new = max(processes, default=0) + 1
-    returned: dict[int, float | None] = {}
-    for number in sorted(range(len(operations)), key=lambda number: _times(operations[number])):
-        operation = operations[number]
-        if returned.get(operation.process) == operation.call:
-            processes[number], new = new, new + 1
-        returned[operation.process] = operation.returned
-    return processes
+class _Moment(NamedTuple):
+    """A call or a completion, in the order of the file. ``rank``: 0 calls, 1 who goes on, 2 completions.
+
+    ``turn``: in what order those are that go on.
+    """
+
+    time: float
+    rank: int
+    turn: int
+    completes: bool
+    number: int
+
+
+class _GoesOn:
+    """Which operations follow others of their process at one instant. ``processes``: their numbers."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.processes = [operation.process for operation in operations]
+        self._operations = operations
+        self._turns: dict[int, int] = {}
+        self._followed: set[int] = set()
+        self._following: set[int] = set()
+        new = max(self.processes, default=0) + 1
+        owners: dict[float, int] = {}
+        last: dict[int, int] = {}
+        ordered = sorted(range(len(operations)), key=lambda number: _times(operations[number]))
+        for turn, number in enumerate(ordered):
+            self._turns[number] = turn
+            call, process = operations[number].call, operations[number].process
+            before, last[process] = last.get(process), number
+            if before is None or operations[before].returned != call:
+                continue
+            if _is_answered(operations[before]) and owners.setdefault(call, process) == process:
+                self._followed.add(before)
+                self._following.add(number)
+            else:
+                self.processes[number], new = new, new + 1
+
+    def call(self, number: int) -> _Moment:
+        """Return where an operation's call is."""
+        follows = number in self._following
+        turn = self._turns[number] if follows else 0
+        return _Moment(self._operations[number].call, int(follows), turn, completes=False, number=number)
+
+    def completion(self, number: int) -> _Moment:
+        """Return where an operation's completion is; one without an answer gets its info at the end."""
+        operation, followed = self._operations[number], number in self._followed
+        time = (operation.returned or 0) if _is_answered(operation) else _FOREVER
+        turn = self._turns[number] if followed else 0
+        return _Moment(time, 1 if followed else 2, turn, completes=True, number=number)
+
+
+def _is_answered(operation: Operation) -> bool:
+    return operation.outcome is not Outcome.UNKNOWN and operation.returned is not None
 
 
 def _times(operation: Operation) -> tuple[float, float]:

@@ -156,15 +156,48 @@ def test_a_written_history_reads_as_the_same_one(
     assert MODELS[model]("\n".join(lines), "f", 1).verdict.reason == ""
 
 
-def test_who_goes_on_at_the_instant_of_the_last_answer_has_another_number_in_the_file() -> None:
-    """With its own the file would say that a process began something while its last operation was open."""
+def test_who_goes_on_at_the_instant_of_the_last_answer_is_answered_first() -> None:
     touching = [
         Operation(0, 0, 5, ("append", "k", "a")),
         Operation(0, 5, 5, ("append", "k", "b")),
         Operation(0, 5, 7, ("append", "k", "c")),
         Operation(1, 2, 5, ("get", "k"), ""),
+        Operation(2, 5, 6, ("get", "k"), "a"),
         Operation(0, 8, 9, ("get", "k"), "abc"),
     ]
     read = parse_history("\n".join(write_history(touching, KvAppend())), "kv-append").operations
-    assert [one.process for one in read] == [0, 1, 2, 3, 0]
-    assert all(one.returned is not None and one.returned > read[3].call for one in read[:4])
+    first, seen, before, second, third, after = read
+    assert [one.process for one in read] == [0, 1, 2, 0, 0, 0]
+    assert first.returned == second.call - 1
+    assert second.returned == third.call - 1
+    for one in (first, second, third):  # what touches them is concurrent with all of them
+        assert ends(seen) > one.call
+        assert ends(one) > before.call
+    assert ends(third) < after.call
+
+
+def test_of_two_that_go_on_at_one_instant_one_has_another_number_in_the_file() -> None:
+    """Each touches both of the other, and no order of lines says that but for another process."""
+    chains = [
+        Operation(process, call, call + 5, ("append", "k", f"{process}.{call}"))
+        for process in (0, 1, 2)
+        for call in (0, 5)
+    ]
+    read = parse_history("\n".join(write_history(chains, KvAppend())), "kv-append").operations
+    assert sorted(one.process for one in read) == [0, 0, 1, 2, 3, 4]
+    for one in read:
+        for other in read:
+            if one.input[2][0] != other.input[2][0]:
+                assert one.call < ends(other)
+
+
+def test_who_goes_on_after_an_unknown_outcome_has_another_number_in_the_file() -> None:
+    unknown = Operation(0, 0, 5, ("append", "k", "a"), None, Outcome.UNKNOWN)
+    operations = [unknown, Operation(0, 5, 6, ("get", "k"), "")]
+    read = parse_history("\n".join(write_history(operations, KvAppend())), "kv-append").operations
+    assert [one.process for one in read] == [0, 1]
+
+
+def ends(operation: Operation) -> float:
+    assert operation.returned is not None
+    return operation.returned
