@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import NamedTuple
 
 from raftkv.chaos.cluster import Cluster
@@ -64,15 +65,14 @@ async def _kill_once(cluster: Cluster) -> float:
     """Kill the leader, and return the seconds until a write is acknowledged; then let all run again."""
     leader = await _settled(cluster)
     await asyncio.sleep(REST_SECONDS)
-    clock = asyncio.get_running_loop().time
     async with AsyncExitStack() as stack:
         ports = [
-            await stack.enter_async_context(HttpPort(cluster.direct_url(name), clock, PATIENCE))
+            await stack.enter_async_context(HttpPort(cluster.direct_url(name), perf_counter, PATIENCE))
             for name in cluster.nodes
             if name != leader
         ]
         await asyncio.gather(*map(_write, ports))  # connections are made before
-        killed = clock()
+        killed = perf_counter()  # the loop's clock may have milliseconds only, and is read once a turn
         killing = asyncio.create_task(cluster.end([leader]))
         try:
             acknowledged = await asyncio.wait_for(_first_write(ports), PATIENCE)
@@ -98,7 +98,6 @@ async def _settled(cluster: Cluster) -> str:
 
 async def _first_write(ports: Sequence[HttpPort]) -> float:
     """Ask for writes until one is acknowledged; return when."""
-    clock = asyncio.get_running_loop().time
     asked: set[asyncio.Task[bool]] = set()
     try:
         while True:
@@ -107,7 +106,7 @@ async def _first_write(ports: Sequence[HttpPort]) -> float:
                 asked, timeout=EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if any(task.result() for task in done):
-                return clock()
+                return perf_counter()
             if done:
                 await asyncio.sleep(EVERY_SECONDS)
     finally:

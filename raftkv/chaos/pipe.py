@@ -9,6 +9,9 @@ from raftkv.chaos.link import Link
 MAX_WAITING = 256 * 1024
 """Bytes that wait in a pipe. Then no more is read, and the sender waits as on any full connection."""
 
+TICK = 0.001
+"""Seconds of the coarsest clock of a loop, uvloop's. There a timer for less is due at once, over and over."""
+
 
 class Pipe:
     """Takes what one side sends (``feed``, ``end``) and gives it to the other as its link lets it.
@@ -95,7 +98,7 @@ class Pipe:
         while self._waiting and not self._sink_is_full:
             due, data = self._waiting[0]
             if due > self._loop.time() and not self._link.is_clear:
-                self._timer = self._loop.call_at(due, self._pump)
+                self._timer = self._loop.call_at(due + TICK, self._pump)
                 return
             self._waiting.popleft()
             self._size -= len(data)

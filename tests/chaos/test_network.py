@@ -5,15 +5,17 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 import pytest
 
 from raftkv.chaos.faults.partitions import Flapping
-from raftkv.chaos.link import Counters, Quality
+from raftkv.chaos.link import Counters, Link, Quality
 from raftkv.chaos.network import CLIENTS, Network, since
-from raftkv.chaos.pipe import MAX_WAITING
+from raftkv.chaos.pipe import MAX_WAITING, Pipe
 from raftkv.local import free_ports
 from raftkv.net.handshake import Hello
+from raftkv.server import loop_factory
 from tests.chaos.echo import Echo, is_broken, until
 
 HOST = "127.0.0.1"
@@ -394,3 +396,44 @@ async def test_the_owner_of_a_connection_is_asked_where_it_does_not_say() -> Non
         await network.close()
         assert await is_broken(reader)
         writer.close()
+
+
+# ---------------------------------------------------------------- clocks
+
+
+class Counted(Pipe):
+    """A pipe that counts how often it looks whether something is due."""
+
+    looks = 0
+
+    def _pump(self) -> None:
+        self.looks += 1
+        super()._pump()
+
+
+class Sink(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.got: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.got.append(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def test_a_late_piece_is_not_asked_for_all_the_time_where_the_clock_is_coarse() -> None:
+    """That of uvloop has milliseconds, and a timer for less than half of one is due at once."""
+
+    async def late(delay: float) -> int:
+        link, sink = Link("a", "b", Random(1)), Sink()
+        link.add(Quality(delay=delay))
+        pipe = Counted(link, lambda: None)
+        pipe.write_to(sink)
+        pipe.feed(b"x")
+        await until(lambda: sink.got == [b"x"])
+        return pipe.looks
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        assert [runner.run(late(0.005 + number * 0.00013)) for number in range(10)] == [3] * 10
