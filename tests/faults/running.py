@@ -79,6 +79,12 @@ class Member:
         async with self._session.post(f"{self.url}/v3/kv/put", json=body) as reply:
             return reply.status, json.loads(await reply.read())
 
+    async def ask(self, path: str, body: dict[str, int]) -> Any:
+        """Ask something that is granted; return the answer."""
+        async with self._session.post(f"{self.url}{path}", json=body) as reply:
+            assert reply.status == 200, await reply.text()
+            return json.loads(await reply.read())
+
     async def can_write(self) -> bool:
         return (await self.put())[0] == 200
 

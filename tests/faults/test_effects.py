@@ -99,6 +99,27 @@ async def test_a_clock_that_jumps_is_seen_in_log_lines_and_by_nothing_that_count
         assert (member.server.node.status().term, shown["offset_ms"]) == (term, 0)
 
 
+@pytest.mark.parametrize("year", [365 * 24 * 3600 * 1000.0, -365 * 24 * 3600 * 1000.0])
+async def test_leases_go_by_a_clock_that_nobody_sets(year: float, tmp_path: Path) -> None:
+    async with running(configs(tmp_path)) as [member]:
+
+        async def seconds_left(lease: int) -> int:
+            return int((await member.ask("/v3/lease/timetolive", {"ID": lease})).get("TTL", 0))
+
+        await member.ask("/v3/lease/grant", {"ID": 7, "TTL": 600})
+        await member.verbs.order(Orders(clock=ClockFault(jump_ms=year)))
+        assert await seconds_left(7) > 300
+        stands_still = ClockFault(jump_ms=year, drift_ppm=-1_000_000)
+        await member.verbs.order(Orders(clock=stands_still))
+        await member.ask("/v3/lease/grant", {"ID": 8, "TTL": 1})
+
+        async def is_over() -> bool:
+            return await seconds_left(8) == -1
+
+        await until(is_over)
+        assert await seconds_left(7) > 300
+
+
 def cuts(member: Member, others: list[Member]) -> list[LinkFault]:
     """Return the links that cut a member off."""
     there = [LinkFault(member.name, other.name, cut=True) for other in others]
