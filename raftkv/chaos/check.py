@@ -7,14 +7,19 @@ from typing import Any
 
 from raftkv.chaos import convergence, truth
 from raftkv.chaos.figures import Wanted
-from raftkv.chaos.folder import Folder
+from raftkv.chaos.folder import HISTORY, Folder
 from raftkv.chaos.record import Record
 from raftkv.chaos.report import write_reports
 from raftkv.chaos.runner import UNTOLD, judge
+from raftkv.checkers.formats import read_history
 from raftkv.checkers.history import HistoryError, Operation
+from raftkv.checkers.models import CasRegister
+from raftkv.checkers.mvcc_kv import MvccKv
 from raftkv.checkers.registry import MODELS, examine_file
 from raftkv.checkers.verdict import Anomaly, Validity, Verdict
-from raftkv.workloads.port import Finding
+from raftkv.workloads.kv_checks import OTHERS, durability, writes_of
+from raftkv.workloads.port import Finding, Truth
+from raftkv.workloads.register import misplaced
 
 
 def check_again(path: Path) -> Record:
@@ -39,20 +44,53 @@ def check_again(path: Path) -> Record:
 
 def _by_files(folder: Folder, record: Record) -> list[Finding]:
     """Return what can be told from files alone."""
+    told = _told(folder, record)
+    changes = None if UNTOLD in record.reasons else truth.truth_of(told)
     found = []
-    for model, file in folder.histories().items():
-        if model not in MODELS:
-            raise HistoryError(str(file), f"no checker knows the model {model!r}")
+    for model, file in _histories(folder).items():
         examined = examine_file(file, model)
-        found.append(Finding(model, _timed(examined.verdict, times_of(file)), examined.operations))
-    try:
-        told = [truth.from_line(line) for line in record.changes]
-    except (KeyError, TypeError, ValueError) as error:
-        raise HistoryError(str(folder.path / "changes.jsonl"), f"damaged: {error!r}") from None
+        verdict = _timed(examined.verdict, times_of(file))
+        if changes is not None and verdict.validity is Validity.VALID:
+            verdict = _against(changes, model, file) or verdict
+        found.append(Finding(model, verdict, examined.operations))
     found.append(truth.agreement(told))
     if record.ends:
         found.append(convergence.finding(record.ends, convergence.difference(record.ends)))
     return found
+
+
+def _histories(folder: Folder) -> dict[str, Path]:
+    """Return the files by their models. Raises ``HistoryError`` for one too many, or too few."""
+    files = folder.histories()
+    for model, file in files.items():
+        if model not in MODELS:
+            raise HistoryError(str(file), f"no checker knows the model {model!r}")
+    for one in folder.run["findings"]:
+        if one["model"] in MODELS and one["model"] not in files and one["verdict"] == Validity.VALID.value:
+            raise HistoryError(str(folder.path / f"{HISTORY}{one['model']}.jsonl"), "the file is missing")
+    return files
+
+
+def _told(folder: Folder, record: Record) -> list[truth.Told]:
+    try:
+        found = [truth.from_line(line) for line in record.changes]
+    except (KeyError, TypeError, ValueError) as error:
+        raise HistoryError(str(folder.path / "changes.jsonl"), f"damaged: {error!r}") from None
+    return sorted(found, key=lambda one: one.revision)
+
+
+def _against(changes: Truth, model: str, file: Path) -> Verdict | None:
+    """Say which acknowledged write the list of changes does not have; None if none, or nothing tells."""
+    if model == MvccKv.name:
+        history = [one for one in read_history(file, model).operations if one.input[1] != OTHERS]
+        anomaly = durability(history, writes_of(changes, lambda _: True))
+    elif model == CasRegister.name:
+        anomaly = misplaced(read_history(file, model).operations, changes)
+    else:
+        return None
+    if anomaly is None:
+        return None
+    return Verdict(Validity.INVALID, 0, anomaly.text, anomalies=(anomaly,))
 
 
 def _stays(recorded: Mapping[str, Any], found: Mapping[str, Finding]) -> bool:

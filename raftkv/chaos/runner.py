@@ -13,12 +13,16 @@ from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.figures import Wanted, measure, shortcomings
 from raftkv.chaos.record import Look, Record, RunVerdict
 from raftkv.chaos.system import FaultRecord, System
-from raftkv.chaos.truth import FIRST_REVISION, Told, Witness, agreement, as_line, told_by, truth_of
+from raftkv.chaos.truth import FIRST_REVISION, Told, Witness, agreement, as_line, left_out, told_by, truth_of
+from raftkv.checkers.registry import MODELS
 from raftkv.checkers.verdict import Anomaly, Validity, Verdict
 from raftkv.workloads.port import Finding, Truth, Workload
 
 HEALING = "healing"
 """The name of the check that the system is whole again after the last fault."""
+
+WATCHING = "watching"
+"""The name of the check that each node in the end has told a watch of all keys everything."""
 
 LEAST_STEP = 1e-7
 """Seconds between two readings of the clock."""
@@ -34,7 +38,8 @@ HEAL_SECONDS = 60.0
 """How long a healed system may take to serve every client again, and then to be equal on all nodes."""
 
 PREPARE_SECONDS = 30.0
-WITNESS_SECONDS = 30.0
+WITNESS_SECONDS = 60.0
+"""The same for what a node holds and a watch of all keys has not told yet."""
 
 
 class FaultKind(Protocol):
@@ -204,13 +209,27 @@ class Run:
         return max((one.position for one in self._witnesses.values()), default=0)
 
     async def _hear_witnesses(self, revision: int) -> None:
-        """Wait until all witnesses of nodes that are there have seen all up to a revision."""
+        """Wait until all witnesses of nodes that are there have seen all up to a revision.
+
+        All nodes are there and hold it: that one does not tell it is a finding.
+        """
         until = self._parts.clock() + WITNESS_SECONDS
-        while self._parts.clock() < until:
-            present = [self._witnesses.get(name) for name in self._parts.system.nodes]
-            if all(one is not None and one.position >= revision for one in present):
+        while late := self._late_witnesses(revision):
+            if self._parts.clock() >= until:
+                text = f"{WITNESS_SECONDS:g} s after all nodes held revision {revision}: {'; '.join(late)}"
+                self.record.findings.append(found_one(WATCHING, "liveness", text))
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _late_witnesses(self, revision: int) -> list[str]:
+        """Say which nodes have not told their witnesses all up to a revision."""
+        found = {name: self._witnesses.get(name) for name in self._parts.system.nodes}
+        heard = {name: one.position if one is not None else 0 for name, one in found.items()}
+        return [
+            f"a watch at {name} was told all up to {position}"
+            for name, position in heard.items()
+            if position < revision
+        ]
 
     # ---------------------------------------------------------------- beside the work
 
@@ -219,6 +238,9 @@ class Run:
         system, tasks = self._parts.system, dict[str, asyncio.Task[None]]()
         try:
             while True:
+                for task in tasks.values():
+                    if task.done():
+                        task.result()  # a witness goes on for ever, so it broke
                 for name in [name for name in tasks if name not in system.nodes]:
                     tasks.pop(name).cancel()
                 for name in [name for name in system.nodes if name not in tasks]:
@@ -261,6 +283,7 @@ class Run:
         record, workload = self.record, self._parts.workload
         told = told_by({name: one.seen for name, one in self._witnesses.items()})
         odd = [text for one in self._witnesses.values() for text in one.odd]
+        odd += left_out(self._witnesses.values(), told)
         truth, crashes = self._truth(told), self._parts.crashes()
         record.operations.sort(key=lambda done: done.call)
         record.faults = list(self._parts.faults.records)
@@ -281,9 +304,7 @@ class Run:
         last = self.record.ends[0].revision if self.record.ends else 0
         known = truth.changes[-1].revision if truth is not None and truth.changes else FIRST_REVISION
         if truth is None or not last or known < last:
-            self.record.reasons.append(
-                "nobody told all changes, so answers were only held against each other"
-            )
+            self.record.reasons.append(UNTOLD)
             return None
         return truth._replace(compacted=max(end.compact_revision for end in self.record.ends))
 
@@ -307,12 +328,21 @@ def judge(record: Record, wanted: Wanted) -> None:
     figures = measure(record.operations, record.looks, record.faults, wanted)
     record.figures = figures.as_object()
     record.reasons += shortcomings(figures, wanted)
+    record.reasons += unchecked(record.findings)
     record.reasons += [
         f"{one.model}: the check found no answer: {one.verdict.reason}"
         for one in record.findings
         if one.verdict.validity is Validity.UNKNOWN
     ]
     record.verdict = verdict_of(record.findings, record.error, record.reasons)
+
+
+def unchecked(findings: Sequence[Finding]) -> list[str]:
+    """Say which history there was nothing in to check: an empty one is right whatever the system does."""
+    of_histories = [one for one in findings if one.model in MODELS]
+    if not of_histories:
+        return ["no history of what clients were told was checked"]
+    return [f"{one.model}: there was nothing to check" for one in of_histories if not one.operations]
 
 
 def verdict_of(findings: Sequence[Finding], error: str, reasons: Sequence[str]) -> RunVerdict:

@@ -31,12 +31,17 @@ Revisions = dict[int, tuple[Change, ...]]
 
 
 class Witness:
-    """One node's witness: ``seen`` is what the node told, ``position`` how far it has told all."""
+    """One node's witness: ``seen`` is what the node told, ``position`` how far it has told all.
+
+    ``forgotten``: what it could not tell any more, because it was compacted, as pairs of the last revision
+    before and the last one of it.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.seen: Revisions = {}
         self.position = FIRST_REVISION
+        self.forgotten: list[tuple[int, int]] = []
         self.odd: list[str] = []
 
     async def watch(self, url: Callable[[], str]) -> None:
@@ -60,6 +65,7 @@ class Witness:
     def take(self, response: WatchResponse) -> None:
         """Note what a response tells."""
         if response.canceled and response.compact_revision > self.position:
+            self.forgotten.append((self.position, response.compact_revision))
             self.position = response.compact_revision  # what was before is gone: a hole, if nobody saw it
         revisions: Revisions = {}
         for event in response.events:
@@ -70,6 +76,11 @@ class Witness:
                 self.odd.append(f"{self.name}: revision {revision} was told after {self.position}")
             self.seen[revision] = changes
             self.position = max(self.position, revision)
+
+    def passed_over(self, known: Iterable[int]) -> list[int]:
+        """Return the revisions, of those ``known``, that the node left out before it told later ones."""
+        left_out = [one for one in known if FIRST_REVISION < one < self.position and one not in self.seen]
+        return [one for one in left_out if not any(before < one <= last for before, last in self.forgotten)]
 
 
 def _change(event: Event) -> Change:
@@ -106,6 +117,17 @@ def truth_of(told: Sequence[Told]) -> Truth | None:
     if revisions != list(range(first, first + len(revisions))):
         return None
     return Truth([change for one in told for change in one.changes])
+
+
+def left_out(witnesses: Iterable[Witness], told: Sequence[Told]) -> list[str]:
+    """Say which node did not tell its witness a revision that another one told."""
+    known = dict.fromkeys(one.revision for one in told)
+    found = [(one, one.passed_over(known)) for one in witnesses]
+    return [
+        f"{one.name}: of {len(missing)} revisions nothing was told, but of later ones: {missing[0]}, ..."
+        for one, missing in found
+        if missing
+    ]
 
 
 def agreement(told: Sequence[Told], odd: Iterable[str] = ()) -> Finding:

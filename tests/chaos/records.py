@@ -1,5 +1,8 @@
 """Made-up runs, to be drawn, written and read."""
 
+import base64
+from typing import Any
+
 from raftkv.chaos.record import Done, Look, NodeEnd, Record, RunVerdict
 from raftkv.chaos.system import Effect, FaultRecord, NodeState
 from raftkv.checkers.history import Operation, Outcome
@@ -20,6 +23,15 @@ def operations() -> list[Operation]:
         found.append(Operation(number % 4, number / 10, number / 10 + 0.05, request, output))
     found.append(Operation(4, 4.1, None, ("write", "r1", "lost"), None, Outcome.UNKNOWN))
     return found
+
+
+def changes() -> list[dict[str, Any]]:
+    """What these operations changed, from revision 2 on, as two nodes tell it."""
+    values = [base64.b64encode(one.input[2].encode()).decode() for one in operations()[:40:2]]
+    return [
+        {"revision": at, "changes": [["cjE=", value, 2, at - 1, 0]], "nodes": ["n1", "n2"]}
+        for at, value in enumerate(values, 2)
+    ]
 
 
 def leading(number: int) -> NodeState:
@@ -46,8 +58,8 @@ def a_record(text: str = "fine") -> Record:
         operations=done,
         looks=looks,
         faults=[fault, fault._replace(kind="kill-all", effects=(), error=text)],
-        changes=[{"revision": 2, "changes": [["cjE=", "MA==", 2, 1, 0]], "nodes": ["n1", "n2"]}],
-        ends=[NodeEnd("n1", 2, 7, 0, "same"), NodeEnd("n2", 2, 7, 0, "same")],
+        changes=changes(),
+        ends=[NodeEnd("n1", 21, 7, 0, "same"), NodeEnd("n2", 21, 7, 0, "same")],
         histories={"cas-register": list(write_history(history, CasRegister()))},
         findings=[Finding("cas-register", Verdict(Validity.VALID, 40), 41)],
         verdict=RunVerdict.WEAK,

@@ -10,7 +10,7 @@ from raftkv.chaos.check import check_again
 from raftkv.chaos.convergence import MODEL, difference, finding
 from raftkv.chaos.folder import Folder, write_folder
 from raftkv.chaos.record import NodeEnd, Record, RunVerdict
-from raftkv.chaos.runner import UNTOLD, found_one, verdict_of
+from raftkv.chaos.runner import UNTOLD, found_one, unchecked, verdict_of
 from raftkv.checkers.history import HistoryError
 from raftkv.checkers.verdict import Validity, Verdict
 from raftkv.cli.main import main
@@ -72,6 +72,14 @@ def test_nodes_that_told_different_changes_are_found(tmp_path: Path) -> None:
     assert "n1 and n2 told: put b'r1' b'0', and n3 told: put b'r1' b'9'" in wrong.verdict.reason
 
 
+def test_the_order_of_the_lines_hides_nothing(tmp_path: Path) -> None:
+    record = a_record()
+    folder = written(tmp_path, record)
+    lines = (folder / "changes.jsonl").read_text().splitlines()
+    (folder / "changes.jsonl").write_text("\n".join(reversed(lines)) + "\n")
+    assert check_again(folder).verdict is RunVerdict.WEAK
+
+
 def test_nodes_that_ended_differently_are_found(tmp_path: Path) -> None:
     record = a_record()
     record.ends[1] = record.ends[1]._replace(contents="other")
@@ -113,6 +121,43 @@ def test_that_changes_are_missing_stays_a_reason(tmp_path: Path) -> None:
     reasons = check_again(written(tmp_path, record)).reasons
     assert UNTOLD in reasons
     assert "something that is measured again" not in reasons
+
+
+def test_a_history_that_is_not_there_any_more_is_no_sound_one(tmp_path: Path) -> None:
+    folder = written(tmp_path, a_record())
+    (folder / "history-cas-register.jsonl").unlink()
+    with pytest.raises(HistoryError, match="history-cas-register"):
+        check_again(folder)
+    assert main(["chaos", "check", str(folder)]) == 2
+
+
+def test_a_write_changed_afterwards_is_not_in_the_list_of_changes(tmp_path: Path) -> None:
+    folder = written(tmp_path, a_record())
+    history = folder / "history-cas-register.jsonl"
+    lines = [one.replace('"value":"38"', '"value":"97"') for one in history.read_text().splitlines()]
+    history.write_text("\n".join(lines) + "\n")
+    found = check_again(folder)
+    assert found.verdict is RunVerdict.FAILED
+    assert "acknowledged, and never written" in found.findings[0].verdict.reason
+
+
+def test_a_run_whose_checks_had_nothing_to_check_says_nothing() -> None:
+    fine = Verdict(Validity.VALID, 0)
+    assert unchecked([Finding("convergence", fine, 3)]) == [
+        "no history of what clients were told was checked"
+    ]
+    assert unchecked([Finding("election", fine, 0), Finding("mvcc-kv", fine, 7)]) == [
+        "election: there was nothing to check"
+    ]
+    assert unchecked([Finding("mvcc-kv", fine, 7), Finding("convergence", fine, 0)]) == []
+
+
+def test_findings_taken_out_of_a_folder_do_not_make_it_sound(tmp_path: Path) -> None:
+    record = a_record()
+    record.histories, record.findings = {}, []
+    assert (
+        "no history of what clients were told was checked" in check_again(written(tmp_path, record)).reasons
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "other"}', '{"format": "raftkv-chaos/1"}'])

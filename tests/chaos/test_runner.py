@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from raftkv.chaos import runner
 from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.folder import Folder, write_folder
 from raftkv.chaos.record import Record, RunVerdict
 from raftkv.chaos.runner import Clock, Parts, Run, Settings
+from raftkv.chaos.truth import Witness
 from raftkv.checkers.registry import MODELS, examine_file
 from raftkv.checkers.verdict import Validity
 from raftkv.workloads import make
@@ -121,6 +123,34 @@ async def test_clients_that_get_garbage_have_found_something(tmp_path: Path) -> 
     assert run.record.verdict is RunVerdict.FAILED
     [found] = [one for one in run.record.findings if one.model == "answers"]
     assert found.verdict.validity is Validity.INVALID
+
+
+async def test_a_node_that_does_not_tell_its_witness_all_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def says_nothing(self: Witness, url: Callable[[], str]) -> None:
+        await (asyncio.Event().wait() if self.name == "n2" else watch(self, url))
+
+    watch = Witness.watch
+    monkeypatch.setattr(Witness, "watch", says_nothing)
+    monkeypatch.setattr(runner, "WITNESS_SECONDS", 0.5)
+    run = a_run(InProcess(tmp_path))
+    await run.run()
+    assert run.record.verdict is RunVerdict.FAILED
+    [found] = [one for one in run.record.findings if one.verdict.validity is not Validity.VALID]
+    assert found.model == "watching"
+    assert "a watch at n2 was told all up to 1" in found.verdict.reason
+
+
+async def test_a_witness_that_breaks_breaks_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(self: Witness, response: Any) -> None:
+        raise ValueError("no ears")
+
+    monkeypatch.setattr(Witness, "take", breaks)
+    run = a_run(InProcess(tmp_path), settings=SETTINGS._replace(seconds=600.0))
+    with pytest.raises(ChaosError, match="no ears"):
+        await run.run()
+    assert run.record.verdict is RunVerdict.ERROR
 
 
 def test_the_clock_never_tells_the_same_time_twice() -> None:

@@ -1,6 +1,6 @@
 """Witnesses: what nodes tell of all changes, and whether they agree."""
 
-from raftkv.chaos.truth import Witness, agreement, as_line, from_line, told_by, truth_of
+from raftkv.chaos.truth import Witness, agreement, as_line, from_line, left_out, told_by, truth_of
 from raftkv.checkers.verdict import Validity
 from raftkv.schema.kv import KeyValue
 from raftkv.schema.watch import Event, EventType, WatchResponse
@@ -69,6 +69,23 @@ def test_a_revision_that_comes_again_is_a_finding() -> None:
     found = agreement(told_by({"n1": twice.seen}), twice.odd)
     assert found.verdict.validity is Validity.INVALID
     assert "revision 3 was told after 3" in found.verdict.reason
+
+
+def test_a_revision_that_a_node_passes_over_is_a_finding() -> None:
+    gap = WatchResponse(events=[put(2), put(2, key=b"l"), delete(4)])
+    whole, lossy = told("n1", A, B), told("n2", gap)
+    found = told_by({one.name: one.seen for one in (whole, lossy)})
+    assert left_out([whole], found) == []
+    [text] = left_out([whole, lossy], found)
+    assert text.startswith("n2: of 1 revisions nothing was told, but of later ones: 3")
+    assert agreement(found, [text]).verdict.validity is Validity.INVALID
+
+
+def test_what_a_node_has_compacted_or_not_told_yet_is_not_passed_over() -> None:
+    whole = told("n1", A, B)
+    late = told("n2", WatchResponse(canceled=True, compact_revision=3), B)
+    found = told_by({one.name: one.seen for one in (whole, late)})
+    assert left_out([whole, late, told("n3", WatchResponse(events=[put(2)])), told("n4")], found) == []
 
 
 def test_lines_are_read_as_they_were_written() -> None:
