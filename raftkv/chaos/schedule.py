@@ -171,7 +171,7 @@ class Schedule:
             return False
         self.active.append(kind.name)
         most = min(seconds, LONGEST_OUTAGE) if kind.outage else seconds
-        lasting = max(SHORTEST, random.uniform(0.7, 1.0) * most)
+        lasting = max(SHORTEST, kind.least, random.uniform(0.7, 1.0) * most)
         await asyncio.sleep(max(0.0, min(lasting, end - self._clock())))
         effects, problem = await self._end(fault)
         self.active.remove(kind.name)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from raftkv.chaos.errors import ChaosError, NotNow
-from raftkv.chaos.faults.catalogue import GROUPS, KINDS, Kind, Lane, kinds_for
+from raftkv.chaos.faults.catalogue import ELECTION_SECONDS, GROUPS, KINDS, Kind, Lane, kinds_for
 from raftkv.chaos.schedule import HEAL_SECONDS, LONGEST_OUTAGE, Schedule
 from raftkv.chaos.system import Can, Effect, FaultRecord
 from raftkv.errors import RequestTimedOut
@@ -135,6 +135,14 @@ def test_faults_of_one_lane_do_not_overlap_and_outages_are_short(loop: SimLoop) 
         inside = [one for one in records if by_name[one.kind].lane == lane]
         assert all(one.ended <= two.begun for one, two in pairwise(inside))
     assert all(one.ended - one.begun <= LONGEST_OUTAGE + 0.5 for one in records if by_name[one.kind].outage)
+
+
+@pytest.mark.parametrize("group", ["partition", "pause"])
+def test_in_a_short_run_too_a_leader_is_alone_until_another_one_is_elected(loop: SimLoop, group: str) -> None:
+    records = run(loop, schedule(loop, 3, [kind for kind in KINDS if kind.group == group]), 20)
+    lasted = {one.kind: one.ended - one.begun for one in reversed(records)}
+    assert lasted[f"{group}-leader"] >= ELECTION_SECONDS
+    assert set(lasted) == {kind.name for kind in KINDS if kind.group == group}
 
 
 def test_the_seed_says_what_comes(loop: SimLoop) -> None:

@@ -28,6 +28,7 @@ class Kind(NamedTuple):
     """One kind. ``outage``: too few nodes are left to go on, so it has to be short.
 
     ``impairs``: some nodes do not work, or not with the others; two such faults together may be an outage.
+    ``least``: seconds after which it has its effect at the earliest, however many others are to come.
     """
 
     name: str
@@ -37,11 +38,16 @@ class Kind(NamedTuple):
     make: Callable[[], Fault]
     outage: bool = False
     impairs: bool = True
+    least: float = 0.0
 
     @property
     def needs_all(self) -> bool:
         """Whether no other fault may be busy with any node, so that it could wait for ever."""
         return self.outage or self.group == "members"
+
+
+ELECTION_SECONDS = 3.0
+"""How long a leader has to be without the others until they have certainly elected another one."""
 
 
 def _kill(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
@@ -86,11 +92,11 @@ KINDS: tuple[Kind, ...] = (
     _kill("kill-majority", targets.majority, outage=True),
     _kill("kill-all", targets.everyone, outage=True),
     Kind("restart-rolling", "kill", Can.PROCESSES, Lane.COMINGS, RollingRestart),
-    _pause("pause-leader", targets.the_leader),
+    _pause("pause-leader", targets.the_leader)._replace(least=ELECTION_SECONDS),
     _pause("pause-follower", targets.a_follower),
     _pause("pause-majority", targets.majority, outage=True),
     _partition("partition-one", partitions.one_alone),
-    _partition("partition-leader", partitions.leader_alone),
+    _partition("partition-leader", partitions.leader_alone)._replace(least=ELECTION_SECONDS),
     _partition("partition-halves", partitions.halves),
     _partition("partition-deaf", partitions.deaf),
     _partition("partition-mute", partitions.mute),
