@@ -19,6 +19,9 @@ from raftkv.local import launch
 SNAPSHOT_COUNT = 1000
 """Entries between snapshots: small, so that a run of a minute goes through many of them."""
 
+PROGRESS_INTERVAL = "500ms"
+"""Between two progress notes of a watch: shorter than watches last, which by default see none."""
+
 _SHARED = frozenset({Can.PROCESSES, Can.LINKS, Can.CLIENT_LINKS, Can.MEMBERS, Can.TRANSFER, Can.SNAPSHOTS})
 
 
@@ -122,6 +125,7 @@ def command(
         *("--initial-cluster-state", "existing" if existing else "new"),
         *("--initial-cluster-token", token),
         *("--snapshot-count", str(SNAPSHOT_COUNT)),
+        *("--experimental-watch-progress-notify-interval", PROGRESS_INTERVAL),
         "--strict-reconfig-check=false",  # members change while others are hardly back: Raft has to bear it
         *more,
     ]
