@@ -197,6 +197,7 @@ class Cluster:
 
     async def end(self, names: Iterable[str], number: signal.Signals = signal.SIGKILL) -> int:
         """End processes with a signal, all at once, and wait until they are gone; return how many ran."""
+        self.note_crashes()  # one that had ended by itself before was not ended by this
         nodes = [self.node(name) for name in names]
         ended = 0
         for node in nodes:

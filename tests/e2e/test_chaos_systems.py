@@ -160,7 +160,12 @@ async def test_a_schedule_ends_with_all_nodes_and_one_that_ended_by_itself_is_na
     node.process.send(signal.SIGKILL)
     assert await cluster.is_gone("n2", SECONDS)
     assert [cluster.note_crashes(), cluster.note_crashes()] == [["n2"], []]
-    assert [name for name, _ in cluster.crashes] == ["n2"]
+    other = cluster.node("n3")
+    assert other.process is not None
+    other.process.send(signal.SIGKILL)
+    assert await cluster.is_gone("n3", SECONDS)
+    assert await cluster.end(["n3"]) == 0, "a kill that comes too late does not hide it"
+    assert [name for name, _ in cluster.crashes] == ["n2", "n3"]
     cluster.crashes.clear()
     clock = asyncio.get_running_loop().time
     schedule = Schedule(cluster, "kill,partition", 5, clock=clock, safe_revision=lambda: 0)
