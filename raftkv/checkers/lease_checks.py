@@ -119,7 +119,7 @@ class _Check:
 
     def against(self, changes: Sequence[Change]) -> None:
         """Hold the run against the true list of changes."""
-        lives = Lives(changes, self._deleted_by_clients())
+        lives = Lives(changes, self._may_be_by_client)
         for end in lives.ends:
             self._end(end, lives)
         for change in lives.late:
@@ -136,14 +136,14 @@ class _Check:
                 text = f"lease {lease} ended at revision {lives.ended[lease]}, and then {said(one)}"
                 self.findings.add("undead", text, one)
 
-    def _deleted_by_clients(self) -> dict[bytes, list[int | None]]:
-        deleted: dict[bytes, list[int | None]] = {}
-        for one in (one for of in self._changing.values() for one in of if one.input[0] == "delete"):
-            if one.outcome is Outcome.UNKNOWN:
-                deleted.setdefault(one.input[1], []).append(None)
-            elif output_of(one)[1]:
-                deleted.setdefault(one.input[1], []).append(output_of(one)[0])
-        return deleted
+    def _may_be_by_client(self, deletion: Change) -> bool:
+        """Tell whether a client asked for a deletion, or may have: one without an answer before it was."""
+        deletes = [one for one in self._changing.get(deletion.key, ()) if one.input[0] == "delete"]
+        if any(one.outcome is Outcome.OK and _deleted_at(one) == deletion.revision for one in deletes):
+            return True
+        proof = self._times.reached(deletion.revision)
+        until = NEVER if proof is None else returned(proof)
+        return any(one.outcome is Outcome.UNKNOWN and one.call <= until for one in deletes)
 
     def _end(self, end: End, lives: Lives) -> None:
         keys = ", ".join(shown(key) for key in end.keys)
@@ -195,3 +195,9 @@ class _Check:
 
     def _acknowledged(self) -> Iterator[Operation]:
         return (one for one in self._answered if one.input[0] == "put" and found(one))
+
+
+def _deleted_at(delete: Operation) -> int:
+    """Return the revision at which an answered delete took its key away, 0: there was none."""
+    revision, count = output_of(delete)
+    return int(revision) if count else 0

@@ -1,6 +1,6 @@
 """The keys of leases, by the true list of changes: from when to when each was attached."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -28,13 +28,13 @@ class End(NamedTuple):
 class Lives:
     """``ends`` are in the order of revisions; ``late`` are puts with a lease that had already ended."""
 
-    def __init__(self, changes: Sequence[Change], deleted: Mapping[bytes, Sequence[int | None]]) -> None:
-        """Take ``deleted``: key -> the revisions at which clients deleted it themselves, None: any."""
+    def __init__(self, changes: Sequence[Change], by_client: Callable[[Change], bool]) -> None:
+        """Take ``by_client``: whether a deletion may be one that a client asked for."""
         self.of: dict[int, list[Life]] = {}
         self.ends: list[End] = []
         self.ended: dict[int, int] = {}
         self.late: list[Change] = []
-        self._deleted = deleted
+        self._by_client = by_client
         self._lease: dict[bytes, tuple[int, int]] = {}
         self._keys: dict[int, dict[bytes, int]] = {}
         for revision, group in groupby(changes, key=lambda change: change.revision):
@@ -66,7 +66,3 @@ class Lives:
             self.late.append(change)
         self._lease[change.key] = (change.lease, change.revision)
         self._keys.setdefault(change.lease, {})[change.key] = change.revision
-
-    def _by_client(self, change: Change) -> bool:
-        revisions = self._deleted.get(change.key, ())
-        return change.revision in revisions or None in revisions

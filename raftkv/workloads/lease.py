@@ -11,7 +11,8 @@
 ``rest SECONDS``    after all faults: let time pass
 ==================  ==========================================================
 
-Most leases are abandoned sooner or later, and have to end by themselves.
+Most leases are abandoned sooner or later, and have to end by themselves. Clients delete every second key
+only: of the others it is certain that they went with their lease, also where a delete had no answer.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,12 @@ LONGEST_TTL = 4
 
 GRACE = 6.0
 """Seconds that a lease may live on after its time, when nothing fails any more."""
+
+CLIENTS_A_CROWD = 8
+"""Clients from which on there are more keys: else none would stay with its lease until that ends."""
+
+MOST_ASKED = 200
+"""Leases that are asked for at the end."""
 
 REST = 2.0
 """Seconds that a client lets pass at a time, so that none takes it for stuck."""
@@ -147,7 +154,8 @@ class LeaseWorkload(Group[LeaseClient]):
     @staticmethod
     def drawn(clients: int, random: Random) -> "LeaseWorkload":
         """Make one with choices of its own."""
-        return LeaseWorkload(clients, keys=random.choice((2, 6)), patience=random.choice((0.5, 0.9, 0.98)))
+        keys = random.choice((2, 6)) * max(1, clients // CLIENTS_A_CROWD)
+        return LeaseWorkload(clients, keys=keys, patience=random.choice((0.5, 0.9, 0.98)))
 
     def draw(self, random: Random, number: int) -> Words:
         """See ``Workload``."""
@@ -167,7 +175,7 @@ class LeaseWorkload(Group[LeaseClient]):
         if chance < 0.9:
             return ("ttl", str(lease))
         if chance < 0.95:
-            return ("delete", key)
+            return ("delete", key) if key in self._keys[1::2] else ("get", key)
         del self._held[number]
         return ("revoke", str(lease))
 
@@ -182,7 +190,18 @@ class LeaseWorkload(Group[LeaseClient]):
         history = self.written_down()
         ttls = [one.output[1] for one in history if one.input[0] == "grant" and one.output is not None]  # type: ignore[index]
         rests = int((max(ttls, default=LONGEST_TTL) + GRACE) / REST) + 1
-        return [*[("rest", f"{REST:g}")] * rests, *(("get", key) for key in self._used())]
+        leases = self._granted()
+        asked = leases[:: len(leases) // MOST_ASKED + 1]
+        looks: list[Words] = [("get", key) for key in self._used()]
+        looks += [("ttl", str(lease)) for lease in asked]
+        return [*[("rest", f"{REST:g}")] * rests, *looks]
+
+    def _granted(self) -> list[int]:
+        """Return the leases that nobody revoked, or nobody certainly."""
+        history = self.written_down()
+        revoked = {one.input[1] for one in history if one.input[0] == "revoke" and one.outcome is Outcome.OK}
+        granted = (one.input[1] for one in history if one.input[0] == "grant")
+        return [lease for lease in dict.fromkeys(granted) if lease not in revoked]
 
     def _used(self) -> list[str]:
         keys = (one.input[1] for one in self.written_down() if one.input[0] in ("put", "get", "delete"))

@@ -77,6 +77,13 @@ def test_a_client_may_delete_a_key_of_a_lease(delete: Operation) -> None:
     assert broken(delete, get(1.2, 1.3, None), changes=both) == {"early"}, "b went too"
 
 
+def test_a_delete_in_doubt_explains_nothing_that_had_happened_before_it() -> None:
+    changes, seen = [*CHANGES, *deleted(4, b"a")], get(1.2, 1.3, None)
+    assert broken(seen, unknown(1.4, "delete", b"a"), changes=changes) == {"early", "split"}
+    assert broken(seen, unknown(1.2, "delete", b"a"), changes=changes) == set()
+    assert broken(seen, unknown(1, "delete", b"b"), changes=changes) == {"early", "split"}
+
+
 def test_a_delete_that_found_nothing_explains_nothing() -> None:
     delete = ok(1, 1.1, "delete", b"a", told=(4, 0))
     assert broken(delete, changes=[*CHANGES, *GONE]) == {"early"}
