@@ -36,9 +36,14 @@ def json_events(text: str, model: str, name: str) -> tuple[Iterator[Event], dict
     return _json_events(lines, name), header
 
 
+def no_json(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads: nothing compares with them as it has to."""
+    raise ValueError(f"{name} is not JSON")
+
+
 def _json_object(line: str, place: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=no_json)
     except (ValueError, RecursionError) as error:
         raise HistoryError(place, f"no JSON: {error}") from None
     if not isinstance(value, dict):

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from raftkv.checkers import edn
 from raftkv.checkers.history import Event, HistoryError, Operation, Outcome, pair_events
-from raftkv.checkers.json_lines import FORMAT
+from raftkv.checkers.json_lines import FORMAT, no_json
 from raftkv.checkers.json_writer import event_type, write_events
 from raftkv.checkers.keyed_events import TYPES, frozen
 
@@ -62,7 +62,7 @@ def parse_records(text: str, model: str, name: str = "history") -> Records:
 
 def _json_objects(text: str, name: str) -> Iterator[tuple[str, Any]]:
     """Yield the values of JSON lines or of one array, each with its place."""
-    decoder, line, counted = json.JSONDecoder(), 1, 0
+    decoder, line, counted = json.JSONDecoder(parse_constant=no_json), 1, 0
     array = _JSON.match(text)
     inside = array is not None and array["array"] is not None
     at = text.index("[") + 1 if inside else 0

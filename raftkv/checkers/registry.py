@@ -134,4 +134,9 @@ def examine_file(path: Path, model: str, max_steps: int = MAX_STEPS) -> Examined
     Raises ``HistoryError`` with file and line for what is no such history, ``OSError`` when the file can't
     be read.
     """
-    return MODELS[model](read_text(path), str(path), max_steps)
+    try:
+        return MODELS[model](read_text(path), str(path), max_steps)
+    except HistoryError as error:
+        if error.place.startswith(str(path)):
+            raise
+        raise HistoryError(f"{path}: {error.place}", error.reason) from None

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from raftkv.checkers.change_lines import as_bytes, as_text, change_object, changes_of, whole
 from raftkv.checkers.changes import Change
 from raftkv.checkers.history import HistoryError, Operation, Outcome
-from raftkv.checkers.json_lines import FORMAT
+from raftkv.checkers.json_lines import FORMAT, no_json
 from raftkv.checkers.shapes import Shapes, fits
 
 WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError)
@@ -93,7 +93,7 @@ def _line(value: dict[str, Any]) -> str:
 
 def _object(line: str, place: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=no_json)
     except (ValueError, RecursionError) as error:
         raise HistoryError(place, f"no JSON: {error}") from None
     if not isinstance(value, dict):

@@ -12,6 +12,7 @@ from raftkv.checkers import (
     MvccKv,
     Operation,
     Outcome,
+    examine_file,
     parse_history,
     read_history,
 )
@@ -200,3 +201,26 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
 def test_a_line_separator_inside_a_value_ends_no_line() -> None:
     text = REGISTER + '{"process":1,"type":"invoke","f":"write","value":"a\u2028b"}'
     assert parse_history(text, "cas-register").operations[0].input == ("write", None, "a\u2028b")
+
+
+HEAD = '{"format":"history/1","model":"%s"}\n'
+NOT_JSON = {
+    "cas-register": '{"process":0,"type":"invoke","f":"write","key":"x","value":NaN}',
+    "counter": '{"process":0,"type":"invoke","f":"add","value":Infinity}',
+    "lease": '{"process":0,"call":NaN,"returned":NaN,"outcome":"ok","op":["grant",7,5],"result":[1,5]}',
+}
+
+
+@pytest.mark.parametrize("model", NOT_JSON)
+def test_numbers_that_compare_with_nothing_are_refused(model: str, tmp_path: Path) -> None:
+    file = tmp_path / "history"
+    file.write_text(HEAD % model + NOT_JSON[model])
+    with pytest.raises(HistoryError, match=r"history:2: no JSON: (NaN|Infinity) is not JSON"):
+        examine_file(file, model)
+
+
+def test_an_error_names_the_file_wherever_it_is_found(tmp_path: Path) -> None:
+    file, add = tmp_path / "twice", '{"process":%d,"type":"invoke","f":"add","value":1}\n'
+    file.write_text(HEAD % "set" + add % 0 + add % 1)
+    with pytest.raises(HistoryError, match="twice: adds called at 0 and 1: both add 1"):
+        examine_file(file, "set")
