@@ -7,7 +7,7 @@ from random import Random
 from typing import Protocol
 
 from raftkv.chaos.client_port import ClientPort
-from raftkv.chaos.http_port import HttpPort
+from raftkv.chaos.http_port import CALL_SECONDS, HttpPort
 from raftkv.chaos.record import Done
 from raftkv.chaos.system import System
 from raftkv.chaos.wire import Seen
@@ -24,6 +24,10 @@ LIVENESS = "last words"
 
 OPERATION_SECONDS = 8.0
 """How long one thing may take, waiting for a lock included; then it is given up, and its outcome unknown."""
+
+PATIENT_SECONDS = 7.5
+"""How long every fourth client waits for one answer: etcd's nodes say "timed out" after 7 s, and what they
+say then has to be heard by somebody."""
 
 REST_SECONDS = 0.05
 LONGEST_REST = 1.0
@@ -44,18 +48,18 @@ class OwnPort(Port, Protocol):
     failure: str
 
 
-Way = Callable[[str], AbstractAsyncContextManager[OwnPort]]
-"""Makes a client's port, which asks the node of this name (first)."""
+Way = Callable[[str, float], AbstractAsyncContextManager[OwnPort]]
+"""Makes a client's port, which asks the node of this name (first) and waits so many seconds for an answer."""
 
 
 def through(name: str, system: System, clock: Callable[[], float], seen: Seen) -> Way:
     """Return how clients reach the system: ``http``, one node each, or ``client``, raftkv's own client."""
     if name == "http":
-        return lambda node: HttpPort(system.client_url(node), clock, seen=seen)
+        return lambda node, patience: HttpPort(system.client_url(node), clock, patience, seen)
 
-    def by_client(node: str) -> ClientPort:
+    def by_client(node: str, patience: float) -> ClientPort:
         others = [other for other in system.nodes if other != node]
-        return ClientPort([system.client_url(one) for one in (node, *others)], clock, seen=seen)
+        return ClientPort([system.client_url(one) for one in (node, *others)], clock, patience, seen)
 
     return by_client
 
@@ -75,7 +79,7 @@ class Crowd:
     async def prepare(self, seconds: float) -> None:
         """Let the workload write what its clients need; raises TimeoutError."""
         async with asyncio.timeout(seconds):
-            async with self.way(self.system.nodes[0]) as port:
+            async with self.way(self.system.nodes[0], CALL_SECONDS) as port:
                 await self.workload.prepare(port)
 
     async def work(self, count: int, seed: int, until: float) -> None:
@@ -130,11 +134,12 @@ class _Member:
         self._crowd = crowd
         self._client = client
         self._process = number
+        self._patience = PATIENT_SECONDS if number % 4 == 1 else CALL_SECONDS
 
     async def work(self, random: Random, until: float) -> None:
         crowd = self._crowd
         failures = 0
-        async with _Connection(crowd) as connection:
+        async with _Connection(crowd, self._patience) as connection:
             while crowd.clock() < until:
                 words = crowd.workload.draw(random, self.number)
                 node = crowd.node_of(self.number)
@@ -144,7 +149,7 @@ class _Member:
 
     async def last_words(self, until: float) -> None:
         crowd = self._crowd
-        async with _Connection(crowd) as connection:
+        async with _Connection(crowd, self._patience) as connection:
             for words in crowd.workload.last_words(self.number):
                 attempts = self.number
                 while True:
@@ -201,8 +206,9 @@ class _Member:
 class _Connection:
     """The port to the node that a client asks; another one when that changes."""
 
-    def __init__(self, crowd: Crowd) -> None:
+    def __init__(self, crowd: Crowd, patience: float) -> None:
         self._crowd = crowd
+        self._patience = patience
         self._node = ""
         self._stack = AsyncExitStack()
         self._port: OwnPort | None = None
@@ -215,7 +221,7 @@ class _Connection:
 
     async def to(self, node: str) -> OwnPort:
         if self._port is None or node != self._node:
-            port = self._crowd.way(node)
+            port = self._crowd.way(node, self._patience)
             await self._stack.aclose()
             self._node, self._port = node, await self._stack.enter_async_context(port)
         assert self._port is not None

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from raftkv.chaos import runner
+from raftkv.chaos.crowd import OPERATION_SECONDS
 from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.folder import Folder, write_folder
 from raftkv.chaos.record import Record, RunVerdict
@@ -18,6 +19,7 @@ from raftkv.chaos.runner import Clock, Parts, Run, Settings
 from raftkv.chaos.truth import Witness
 from raftkv.checkers.registry import MODELS, examine_file
 from raftkv.checkers.verdict import Validity
+from raftkv.node.config import Config
 from raftkv.workloads import make
 from tests.chaos.fakes import InProcess, Quiet, Stops, unheard
 from tests.client.fake import Member, answers
@@ -112,6 +114,20 @@ async def test_what_breaks_beside_the_clients_breaks_the_run(tmp_path: Path) -> 
     with pytest.raises(ChaosError, match="no eyes"):
         await run.run()
     assert run.record.verdict is RunVerdict.ERROR
+
+
+async def test_some_clients_wait_until_a_node_itself_says_that_the_time_is_over(tmp_path: Path) -> None:
+    run = a_run(InProcess(tmp_path), "register", settings=SETTINGS._replace(seconds=0.3))
+    way, patience = run._crowd.way, list[float]()
+
+    def noting(node: str, seconds: float) -> Any:
+        patience.append(seconds)
+        return way(node, seconds)
+
+    run._crowd.way = noting
+    await run.run()
+    assert max(patience) > Config().request_timeout > min(patience)
+    assert max(patience) < OPERATION_SECONDS
 
 
 async def test_clients_that_get_garbage_have_found_something(tmp_path: Path) -> None:
