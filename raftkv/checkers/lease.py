@@ -31,6 +31,7 @@ Anomalies:
 ``grows``    "timetolive" showed more than before without a refresh, and less than a new leader gives; or
              more than the lease ever had
 ``lost``     a put with a lease was answered, and the list of changes has no such change
+``wrong``    a read had something else than the list of changes has at its revision
 ===========  ==============================================================================================
 
 "Not found" is final only if the lease had been seen before: a grant in doubt may come later.

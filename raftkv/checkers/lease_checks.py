@@ -1,5 +1,6 @@
 """The check of leases; ``lease`` has the rules."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -25,6 +26,10 @@ def check_leases(run: LeaseRun) -> Verdict:
     else:
         check.against(run.changes)
     return check.findings.verdict(len(run.operations) + len(run.changes or ()))
+
+
+Shown = tuple[bytes, int, int] | None
+"""What a read shows of a key: value, mod revision and lease; None: no such key."""
 
 
 class _Check:
@@ -130,6 +135,7 @@ class _Check:
         for lease, life in ((lease, life) for lease, of in lives.of.items() for life in of):
             self._life(lease, life)
         self._puts(changes)
+        self._reads(changes)
         for one in self._answered:
             lease = lease_of(one) if one.input[0] == "get" else 0
             if lease in lives.ended and output_of(one)[0] >= lives.ended[lease]:
@@ -192,6 +198,21 @@ class _Check:
                     else f"it is {shown(fact[0])!r} with lease {fact[1]}"
                 )
                 self.findings.add("lost", f"{said(one)} was answered, but by the list {what}", one)
+
+    def _reads(self, changes: Sequence[Change]) -> None:
+        """Compare what reads showed with what there was at the revision of their answer."""
+        states: dict[bytes, list[tuple[int, Shown]]] = {}
+        for change in changes:
+            shows = None if change.value is None else (change.value, change.revision, change.lease)
+            states.setdefault(change.key, []).append((change.revision, shows))
+        for one in (one for one in self._answered if one.input[0] == "get"):
+            revision, told = output_of(one)
+            history = states.get(one.input[1], [])
+            before = bisect_right(history, revision, key=lambda state: state[0])
+            true = history[before - 1][1] if before else None
+            if told != true:
+                there = "nothing" if true is None else f"{shown(true[0])!r} of {true[1]} with lease {true[2]}"
+                self.findings.add("wrong", f"{said(one)}, but by the list there was {there}", one)
 
     def _acknowledged(self) -> Iterator[Operation]:
         return (one for one in self._answered if one.input[0] == "put" and found(one))

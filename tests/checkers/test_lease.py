@@ -153,6 +153,15 @@ def test_a_revoke_that_deletes_nothing_is_found() -> None:
     assert broken(unknown(1, "revoke", 7), changes=CHANGES) == set()
 
 
+@pytest.mark.parametrize("told", [None, (b"w", 2, 7), (b"v", 3, 7), (b"v", 2, 8)])
+def test_a_read_that_is_not_as_the_list_has_it_is_found(told: tuple[Any, ...] | None) -> None:
+    changes = [*CHANGES, put(4, b"b", b"w"), *deleted(5, b"a")]
+    late = [ok(6, 6.1, "get", b"a", told=(4, told))]
+    assert broken(*late, changes=changes) == {"wrong"}
+    right = [ok(6, 6.1, "get", b"a", told=(4, (b"v", 2, 7))), ok(7, 7.1, "get", b"a", told=(5, None))]
+    assert broken(*right, ok(7, 7.1, "get", b"c", told=(5, None)), changes=changes) == set()
+
+
 END = (
     revoke(1, 1.1),
     keepalive(1, 1.1, 0),
@@ -188,7 +197,7 @@ def test_a_lease_that_is_not_there_yet_may_come() -> None:
 def test_the_list_shows_what_came_back() -> None:
     changes = [*CHANGES, *GONE]
     assert broken(revoke(1, 1.1), changes=[*changes, put(5, b"c", lease=7)]) == {"revived"}
-    assert broken(get(6, 6.1, (b"v", 2, 7)), changes=changes) == {"undead"}
+    assert broken(get(6, 6.1, (b"v", 2, 7)), changes=changes) == {"undead", "wrong"}
     assert broken(revoke(1, 1.1, 3), changes=[put(4, b"c", lease=7)]) >= {"revived"}
 
 
