@@ -161,7 +161,7 @@ class Run:
             try:
                 await self._parts.system.stop()
             finally:
-                self._check()
+                self._check_all()
 
     async def _work(self) -> None:
         parts, settings = self._parts, self._settings
@@ -277,6 +277,15 @@ class Run:
             )
 
     # ---------------------------------------------------------------- the verdict
+
+    def _check_all(self) -> None:
+        """Check what is there; what breaks in that is why the run has no verdict."""
+        try:
+            self._check()
+        except BaseException as error:
+            self.record.error = f"the check broke: {error!r}"
+            self.record.verdict = RunVerdict.ERROR
+            raise
 
     def _check(self) -> None:
         """Check what is there; after a run that broke, as far as it came."""

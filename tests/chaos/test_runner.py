@@ -169,6 +169,21 @@ async def test_a_witness_that_breaks_breaks_the_run(tmp_path: Path, monkeypatch:
     assert run.record.verdict is RunVerdict.ERROR
 
 
+@pytest.mark.parametrize("part", ["client", "check"])
+async def test_what_breaks_in_the_harness_itself_is_an_error_and_says_what(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise ValueError("no hands")
+
+    run = a_run(InProcess(tmp_path), settings=SETTINGS._replace(seconds=0.3))
+    monkeypatch.setattr(run._parts.workload, {"client": "draw", "check": "check"}[part], breaks)
+    with pytest.raises(ValueError, match="no hands"):
+        await run.run()
+    assert run.record.verdict is RunVerdict.ERROR
+    assert "no hands" in run.record.error
+
+
 def test_the_clock_never_tells_the_same_time_twice() -> None:
     clock = Clock()
     before = [clock() for _ in range(1000)]
