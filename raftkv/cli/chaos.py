@@ -18,7 +18,7 @@ from raftkv.chaos.record import Record, RunVerdict
 from raftkv.chaos.runner import State
 from raftkv.cli.chaos_text import figures_text, state_text, verdict_lines
 from raftkv.cli.exits import Exit
-from raftkv.cli.output import print_json, print_table, say
+from raftkv.cli.output import print_json, print_table, say, tell
 from raftkv.cli.times import parse_seconds
 from raftkv.errors import ConfigError
 from raftkv.server import loop_factory
@@ -109,11 +109,11 @@ def _tell(state: State) -> None:
 
 def _print_run(record: Record, out: Path, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_as_object(record, out)))
+        tell(json.dumps(_as_object(record, out)))
         return
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    print("\n".join(verdict_lines(record, out)))
+    tell("\n".join(verdict_lines(record, out)))
 
 
 def _as_object(record: Record, out: Path) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _check(arguments: argparse.Namespace) -> int:
         verdicts.append(record.verdict)
         found.append(_as_object(record, folder))
         if not arguments.json:
-            print("\n".join(verdict_lines(record, folder)))
+            tell("\n".join(verdict_lines(record, folder)))
     if arguments.json:
         print_json(found)
     return EXITS[matrix.worst(verdicts)]

@@ -19,6 +19,7 @@ from raftkv.checkers import (
     examine_file,
 )
 from raftkv.cli.exits import Exit
+from raftkv.cli.output import tell
 
 _WRITES = ("write", "put", "append")
 
@@ -39,15 +40,15 @@ def _check_file(file: str, model_name: str, max_steps: int, *, as_json: bool) ->
     except (HistoryError, OSError) as error:
         reason = str(error) if isinstance(error, HistoryError) else f"{file}: {error.strerror or error}"
         if as_json:
-            print(_line({"file": file, "error": reason}), flush=True)
+            tell(_line({"file": file, "error": reason}))
         else:
             print(_printable(f"raftkv: {reason}"), file=sys.stderr)
         return Exit.USAGE
     seconds = time.process_time() - start
     if as_json:
-        print(_line(_as_object(file, examined, seconds)), flush=True)
+        tell(_line(_as_object(file, examined, seconds)))
     else:
-        print(_printable("\n".join(_as_text(file, examined, seconds))), flush=True)
+        tell(_printable("\n".join(_as_text(file, examined, seconds))))
     return Exit.OK if examined.verdict.validity is Validity.VALID else Exit.FAILED
 
 

@@ -1,12 +1,11 @@
 """Entry point of the ``raftkv`` command."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from raftkv.cli.exits import Exit, exit_for
-from raftkv.cli.output import print_json
+from raftkv.cli.output import print_json, silence
 from raftkv.cli.parser import build_parser
 from raftkv.errors import RaftKvError
 
@@ -16,14 +15,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     # Whoever ends a command in the middle of its work wants it to tidy up, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code: int = Exit.OK
     try:
-        code: int = arguments.run(arguments)
+        code = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader (`| head`) has enough. Python would complain at exit when it flushes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+        silence()  # the reader (`| head`) has enough
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return Exit.INTERRUPTED

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,19 @@ from typing import Any
 def say(text: str) -> None:
     """Tell progress, on stderr so that stdout stays clean."""
     print(text, file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """Print a verdict, whose exit code has to stand also when the reader (`| head`) has enough."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        silence()
+
+
+def silence() -> None:
+    """Let nothing more go to a reader that is gone: Python would complain at exit when it flushes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: object) -> None:

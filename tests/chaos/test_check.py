@@ -1,6 +1,8 @@
 """Recorded runs are checked again from their files, and what is wrong in these is found."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,16 @@ def test_a_planted_wrong_answer_is_found_with_its_time(tmp_path: Path) -> None:
     assert 2.1 in [one.call for one in found.verdict.refused]
     assert '"wrong":true' in (folder / "report.html").read_text()
     assert main(["chaos", "check", str(folder)]) == 1
+
+
+def test_who_reads_no_more_of_it_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    record = a_record()
+    record.findings.append(found_one("crashes", "crash", "n1 ended by itself"))
+    words = [sys.executable, "-m", "raftkv", "chaos", "check", str(written(tmp_path, record))]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert process.returncode == 1
 
 
 def test_nodes_that_told_different_changes_are_found(tmp_path: Path) -> None:
