@@ -14,6 +14,7 @@ from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import ChaosError, NotNow
 from raftkv.chaos.external import External
 from raftkv.chaos.faults.catalogue import Kind, Lane, kinds_for
+from raftkv.chaos.figures import FULL_SECONDS
 from raftkv.chaos.system import Effect, Fault, FaultRecord
 from raftkv.errors import RaftKvError
 
@@ -75,6 +76,7 @@ class Schedule:
             system.safe_revision = safe_revision
         self._heard = heard
         self._reserved: Lane | None = None
+        self._is_full = False
 
     @property
     def missed(self) -> list[str]:
@@ -88,6 +90,7 @@ class Schedule:
         Raises ``ChaosError`` when it can't be made whole. When it is cancelled nothing is healed.
         """
         end = self._clock() + seconds
+        self._is_full = seconds >= FULL_SECONDS
         async with asyncio.TaskGroup() as lanes:
             for lane in Lane:
                 kinds = [kind for kind in self.kinds if kind.lane == lane]
@@ -171,7 +174,8 @@ class Schedule:
             return False
         self.active.append(kind.name)
         most = min(seconds, LONGEST_OUTAGE) if kind.outage else seconds
-        lasting = max(SHORTEST, kind.least, random.uniform(0.7, 1.0) * most)
+        least = max(SHORTEST, kind.least, kind.long if self._is_full else 0.0)
+        lasting = max(least, random.uniform(0.7, 1.0) * most)
         await asyncio.sleep(max(0.0, min(lasting, end - self._clock())))
         effects, problem = await self._end(fault)
         self.active.remove(kind.name)

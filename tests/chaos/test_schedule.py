@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 
 from raftkv.chaos.errors import ChaosError, NotNow
-from raftkv.chaos.faults.catalogue import ELECTION_SECONDS, GROUPS, KINDS, Kind, Lane, kinds_for
+from raftkv.chaos.faults.catalogue import (
+    ELECTION_SECONDS,
+    GROUPS,
+    KINDS,
+    TIME_OUT_SECONDS,
+    Kind,
+    Lane,
+    kinds_for,
+)
 from raftkv.chaos.schedule import HEAL_SECONDS, LONGEST_OUTAGE, Schedule
 from raftkv.chaos.system import Can, Effect, FaultRecord
 from raftkv.errors import RequestTimedOut
+from raftkv.node.config import Config
 from raftkv.sim.loop import SimLoop
 
 
@@ -135,6 +144,11 @@ def test_faults_of_one_lane_do_not_overlap_and_outages_are_short(loop: SimLoop) 
         inside = [one for one in records if by_name[one.kind].lane == lane]
         assert all(one.ended <= two.begun for one, two in pairwise(inside))
     assert all(one.ended - one.begun <= LONGEST_OUTAGE + 0.5 for one in records if by_name[one.kind].outage)
+
+
+def test_in_a_minute_a_node_hears_nothing_until_requests_time_out(loop: SimLoop) -> None:
+    deaf = [one for one in run(loop, schedule(loop, 4), 60) if one.kind == "partition-deaf"]
+    assert deaf[0].ended - deaf[0].begun >= TIME_OUT_SECONDS > Config().request_timeout
 
 
 @pytest.mark.parametrize("group", ["partition", "pause"])

@@ -28,7 +28,8 @@ class Kind(NamedTuple):
     """One kind. ``outage``: too few nodes are left to go on, so it has to be short.
 
     ``impairs``: some nodes do not work, or not with the others; two such faults together may be an outage.
-    ``least``: seconds after which it has its effect at the earliest, however many others are to come.
+    ``least``: seconds after which it has its effect at the earliest, however many others are to come;
+    ``long``: the same in a run of a minute or more.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kind(NamedTuple):
     outage: bool = False
     impairs: bool = True
     least: float = 0.0
+    long: float = 0.0
 
     @property
     def needs_all(self) -> bool:
@@ -48,6 +50,11 @@ class Kind(NamedTuple):
 
 ELECTION_SECONDS = 3.0
 """How long a leader has to be without the others until they have certainly elected another one."""
+
+
+TIME_OUT_SECONDS = 8.5
+"""How long a node has to hear nothing until it tells clients that requests timed out, which others have done:
+after 7 s, as etcd."""
 
 
 def _kill(name: str, choose: targets.Choose, *, outage: bool = False) -> Kind:
@@ -98,7 +105,7 @@ KINDS: tuple[Kind, ...] = (
     _partition("partition-one", partitions.one_alone),
     _partition("partition-leader", partitions.leader_alone)._replace(least=ELECTION_SECONDS),
     _partition("partition-halves", partitions.halves),
-    _partition("partition-deaf", partitions.deaf),
+    _partition("partition-deaf", partitions.deaf)._replace(long=TIME_OUT_SECONDS),
     _partition("partition-mute", partitions.mute),
     _partition("partition-bridge", partitions.bridge),
     _partition("partition-ring", partitions.ring, outage=True),
