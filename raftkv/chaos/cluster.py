@@ -288,6 +288,7 @@ class Cluster:
                 return
             if self.note_crashes():
                 name, lines = self.crashes[0]
+                self.crashes.clear()  # what was never there is no system that failed
                 raise ChaosError(f"{name} ended while it started\n{lines}")
             if asyncio.get_running_loop().time() > deadline:
                 lines = self.last_lines(self.nodes[0])

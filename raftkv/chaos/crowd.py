@@ -7,6 +7,7 @@ from random import Random
 from typing import Protocol
 
 from raftkv.chaos.client_port import ClientPort
+from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.http_port import CALL_SECONDS, HttpPort
 from raftkv.chaos.record import Done
 from raftkv.chaos.system import System
@@ -77,10 +78,14 @@ class Crowd:
         self.clock = clock
 
     async def prepare(self, seconds: float) -> None:
-        """Let the workload write what its clients need; raises TimeoutError."""
-        async with asyncio.timeout(seconds):
-            async with self.way(self.system.nodes[0], CALL_SECONDS) as port:
+        """Let the workload write what its clients need; raises ``ChaosError``, and what the port raises."""
+        try:
+            async with asyncio.timeout(seconds), self.way(self.system.nodes[0], CALL_SECONDS) as port:
                 await self.workload.prepare(port)
+        except TimeoutError:
+            raise ChaosError(f"what clients need could not be written in {seconds:g} s") from None
+        except WrongAnswer as wrong:
+            raise ChaosError(f"what clients need could not be written: {wrong}") from wrong
 
     async def work(self, count: int, seed: int, until: float) -> None:
         """Let so many clients work until the run's clock says ``until``; then end what they still do."""

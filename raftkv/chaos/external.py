@@ -10,7 +10,7 @@ from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.network import Network
 from raftkv.chaos.system import Can, NodeState
 from raftkv.client.endpoint import Endpoint
-from raftkv.errors import RaftKvError
+from raftkv.errors import ConfigError, RaftKvError
 from raftkv.local.layout import HOST
 from raftkv.local.ports import free_ports
 from raftkv.schema.maintenance import StatusResponse
@@ -23,13 +23,13 @@ class External:
     abilities = frozenset({Can.CLIENT_LINKS})
 
     def __init__(self, endpoints: Sequence[str], random: Random) -> None:
-        """Take client URLs; raises ``ChaosError`` for one that is none."""
+        """Take client URLs; raises ``ConfigError`` for one that is none."""
         try:
             parsed = [Endpoint.parse(url) for url in endpoints]
         except ValueError as error:
-            raise ChaosError(str(error)) from error
+            raise ConfigError(str(error)) from error
         if not parsed:
-            raise ChaosError("an external system needs its endpoints")
+            raise ConfigError("an external system needs its endpoints")
         self.version = ""
         self.network = Network(random, lambda port: "")
         self._direct = {f"e{number}": endpoint for number, endpoint in enumerate(parsed, 1)}

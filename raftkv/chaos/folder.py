@@ -12,6 +12,7 @@
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,24 @@ from raftkv.chaos.record import FORMAT, Done, Look, NodeEnd, Record, RunVerdict
 from raftkv.chaos.system import Effect, FaultRecord, NodeState
 from raftkv.checkers.history import HistoryError, Operation
 from raftkv.checkers.verdict import Validity
+from raftkv.errors import ConfigError
 from raftkv.workloads.port import Finding
 
 RUN = "run.json"
 HISTORY = "history-"
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run, or take an empty one; raises ``ConfigError`` for what can't be it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: {error.strerror}") from error
+    if not is_empty:
+        raise ConfigError(f"--out {folder}: there is something in it; choose a new folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {folder}: nothing can be written there")
 
 
 def write_folder(folder: Path, record: Record) -> None:

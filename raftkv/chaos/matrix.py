@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from raftkv.chaos.faults.catalogue import KINDS
+from raftkv.chaos.faults.catalogue import kinds_for
 from raftkv.chaos.order import Order, carry_out
 from raftkv.chaos.record import Record, RunVerdict
 from raftkv.chaos.runner import State
@@ -43,11 +43,13 @@ def cells(workloads: str, faults: str, system: str) -> list[Cell]:
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise ConfigError(f"there is no workload {unknown[0]!r}; there are {', '.join(NAMES)}")
+    endpoints = ["http://127.0.0.1:2379"]  # nobody is asked: only what can be done counts
+    tested = make_system(system, 3, Path(), endpoints=endpoints)
     groups = faults.split(",")
     if faults == "each":
-        endpoints = ["http://127.0.0.1:2379"]  # nobody is asked: only what can be done counts
-        able = make_system(system, 3, Path(), endpoints=endpoints).abilities
-        groups = [*dict.fromkeys(kind.group for kind in KINDS if kind.needs in able), "all"]
+        groups = [*dict.fromkeys(kind.group for kind in kinds_for("all", tested)), "all"]
+    for group in groups:
+        kinds_for(group, tested)
     return [Cell(name, group) for name in names for group in groups]
 
 

@@ -9,13 +9,13 @@ from random import Random
 from typing import Any, NamedTuple
 
 from raftkv.chaos.cluster import Cluster
-from raftkv.chaos.folder import write_folder
+from raftkv.chaos.folder import make_folder, write_folder
 from raftkv.chaos.record import Record
 from raftkv.chaos.report import write_reports
 from raftkv.chaos.runner import Clock, Parts, Run, Settings, State
 from raftkv.chaos.schedule import Schedule
 from raftkv.chaos.systems import make_system
-from raftkv.errors import ConfigError, RaftKvError
+from raftkv.errors import RaftKvError
 from raftkv.workloads import make
 
 CLIENTS_A_NODE = 16
@@ -57,10 +57,9 @@ async def carry_out(order: Order, tell: Callable[[State], None]) -> Record:
 
     Raises ``ConfigError`` and ``ChaosError`` for what can't be run, before anything is started.
     """
-    if order.out.exists() and any(order.out.iterdir()):
-        raise ConfigError(f"--out {order.out}: there is something in it; choose a new folder")
     record = Record(_facts(order))
     run = _prepare(order, record, tell)
+    make_folder(order.out)
     try:
         await run.run()
     except RaftKvError as error:

@@ -53,7 +53,7 @@ class Schedule:
 
     ``faults``: the text of ``--faults``. ``clock``: the run's, in seconds. ``safe_revision`` returns up to
     which revision the run has seen everything: no compaction goes further. ``heard`` gets each record.
-    Raises ``ChaosError`` for faults that the system can't have.
+    Raises ``ConfigError`` for faults that the system can't have.
     """
 
     def __init__(

@@ -5,9 +5,9 @@ from pathlib import Path
 from random import Random
 
 from raftkv.chaos.cluster import Cluster
-from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.external import External
 from raftkv.chaos.programs import etcd_program, raftkv_program
+from raftkv.errors import ConfigError
 
 SYSTEMS = ("raftkv", "etcd", "external")
 SIZES = (3, 5)
@@ -28,15 +28,15 @@ def make_system(
     ``folder``: the run's, which gets the logs. ``seed``: of what the links draw. ``endpoints``: client URLs
     of an external system. ``flags``: added to the command line of each node. ``orders``: raftkv's nodes take
     orders to have faults of their disks and clocks; without, they are as fast as they can be. Raises
-    ``ChaosError``.
+    ``ConfigError``, and ``ChaosError`` when there is no etcd.
     """
     random = Random(f"{seed}:links")  # noqa: S311  chance from a seed is the point
     if name == "external":
         return External(endpoints, random)
     if nodes not in SIZES:
-        raise ChaosError(f"a cluster under test has {' or '.join(map(str, SIZES))} nodes, not {nodes}")
+        raise ConfigError(f"a cluster under test has {' or '.join(map(str, SIZES))} nodes, not {nodes}")
     if name == "raftkv":
         return Cluster(raftkv_program(orders=orders), nodes, folder, random, flags)
     if name == "etcd":
         return Cluster(etcd_program(), nodes, folder, random, flags)
-    raise ChaosError(f"there is no system {name!r}; choose one of {', '.join(SYSTEMS)}")
+    raise ConfigError(f"there is no system {name!r}; choose one of {', '.join(SYSTEMS)}")

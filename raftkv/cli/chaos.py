@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from raftkv.chaos import check, matrix
 from raftkv.chaos.failover import Measured, measure_failover
-from raftkv.chaos.folder import finding_object
+from raftkv.chaos.folder import finding_object, make_folder
 from raftkv.chaos.order import Order, carry_out
 from raftkv.chaos.record import Record, RunVerdict
 from raftkv.chaos.runner import State
@@ -64,6 +64,8 @@ def with_good_end(work: Coroutine[Any, Any, T]) -> T:
             return runner.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    finally:
+        work.close()  # if it never began
 
 
 # ---------------------------------------------------------------- run
@@ -73,10 +75,12 @@ def _run(arguments: argparse.Namespace) -> int:
     order = _order(
         arguments, arguments.workload, arguments.faults, parse_seconds(arguments.time), Path(arguments.out)
     )
+    if arguments.junit and not Path(arguments.junit).absolute().parent.is_dir():
+        raise ConfigError(f"--junit {arguments.junit}: there is no such folder")
     record = with_good_end(carry_out(order, _tell))
+    _print_run(record, order.out, as_json=arguments.json)
     if arguments.junit:
         shutil.copyfile(order.out / "junit.xml", arguments.junit)
-    _print_run(record, order.out, as_json=arguments.json)
     return EXITS[record.verdict]
 
 
@@ -141,6 +145,7 @@ def _matrix(arguments: argparse.Namespace) -> int:
         _order(arguments, cell.workload, cell.faults, seconds, out / f"{cell.workload}-{cell.faults}")
         for cell in cells
     ]
+    make_folder(out)
     results = with_good_end(matrix.run_all(orders, _tell, _tell_cell))
     if arguments.json:
         print_json([_as_object(one.record, one.order.out) for one in results])

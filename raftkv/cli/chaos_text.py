@@ -21,7 +21,7 @@ def state_text(state: State) -> str:
 def figures_text(record: Record) -> str:
     """Say in short what a run did."""
     figures = record.figures
-    if not figures:
+    if not figures or not figures["operations"]:
         return "nothing was done"
     return (
         f"{figures['per_second']:.0f} ops/s, {figures['unknown_share']:.1%} unknown, "
@@ -40,7 +40,7 @@ def verdict_lines(record: Record, folder: Path) -> Iterator[str]:
     for finding in record.findings:
         if finding.verdict.validity is not Validity.VALID:
             yield from _finding_lines(finding)
-    for reason in record.reasons:
+    for reason in record.reasons if record.verdict is not RunVerdict.ERROR else ():
         yield f"  weak: {reason}"
     yield f"  report: {folder / 'report.html'}"
     if record.verdict is not RunVerdict.PASSED:

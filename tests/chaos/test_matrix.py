@@ -34,6 +34,8 @@ def test_workloads_and_groups_can_be_named() -> None:
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="nothing"):
         cells("nothing", "kill", "raftkv")
+    with pytest.raises(ConfigError, match="etcd can't have faults of the group disk"):
+        cells("kv", "kill,disk", "etcd")
 
 
 def test_the_worst_verdict_is_that_of_all() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raftkv.chaos.errors import ChaosError, NotNow
+from raftkv.chaos.errors import NotNow
 from raftkv.chaos.faults.catalogue import (
     ELECTION_SECONDS,
     GROUPS,
@@ -20,7 +20,7 @@ from raftkv.chaos.faults.catalogue import (
 )
 from raftkv.chaos.schedule import HEAL_SECONDS, LONGEST_OUTAGE, Schedule
 from raftkv.chaos.system import Can, Effect, FaultRecord
-from raftkv.errors import RequestTimedOut
+from raftkv.errors import ConfigError, RequestTimedOut
 from raftkv.node.config import Config
 from raftkv.sim.loop import SimLoop
 
@@ -216,9 +216,9 @@ def test_groups_are_chosen_by_name_and_by_what_a_system_can() -> None:
     assert kinds_for("all", system) == KINDS
     system.abilities = frozenset({Can.CLIENT_LINKS})
     assert {kind.group for kind in kinds_for("all", system)} == {"client-links"}
-    with pytest.raises(ChaosError, match="nothing can't have faults of the group kill"):
+    with pytest.raises(ConfigError, match="nothing can't have faults of the group kill"):
         kinds_for("kill", system)
-    with pytest.raises(ChaosError, match="choose of: all, none, kill, pause, partition"):
+    with pytest.raises(ConfigError, match="choose of: all, none, kill, pause, partition"):
         kinds_for("killing", system)
 
 

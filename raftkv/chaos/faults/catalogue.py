@@ -5,12 +5,12 @@ from enum import StrEnum
 from random import Random
 from typing import NamedTuple
 
-from raftkv.chaos.errors import ChaosError
 from raftkv.chaos.faults import links, members, orders, partitions, targets, upkeep
 from raftkv.chaos.faults.processes import Kill, Pause, RollingRestart
 from raftkv.chaos.faults.torn import TornKill
 from raftkv.chaos.link import Quality
 from raftkv.chaos.system import Can, Fault, System
+from raftkv.errors import ConfigError
 
 
 class Lane(StrEnum):
@@ -142,7 +142,7 @@ GROUPS = tuple(dict.fromkeys(kind.group for kind in KINDS))
 def kinds_for(text: str, system: System) -> tuple[Kind, ...]:
     """Return the kinds that ``--faults TEXT`` means: ``all`` the system is able to have, ``none``, or groups.
 
-    Raises ``ChaosError`` for a group that is none, or that the system can't have.
+    Raises ``ConfigError`` for a group that is none, or that the system can't have.
     """
     able = [kind for kind in KINDS if kind.needs in system.abilities]
     if text in ("all", "none"):
@@ -150,7 +150,7 @@ def kinds_for(text: str, system: System) -> tuple[Kind, ...]:
     groups = [word.strip() for word in text.split(",")]
     for group in groups:
         if group not in GROUPS:
-            raise ChaosError(f"there are no faults {group!r}; choose of: all, none, {', '.join(GROUPS)}")
+            raise ConfigError(f"there are no faults {group!r}; choose of: all, none, {', '.join(GROUPS)}")
         if not any(kind.group == group for kind in able):
-            raise ChaosError(f"{system.name} can't have faults of the group {group}")
+            raise ConfigError(f"{system.name} can't have faults of the group {group}")
     return tuple(kind for kind in able if kind.group in groups)
