@@ -152,7 +152,8 @@ def _out_of_order(found: _Set) -> Iterator[Anomaly]:
     everything = frozenset(element for element, add in found.adds.items() if add.outcome is Outcome.OK)
     last = _Read(Operation(0, 0, None, ("read",)), everything)
     for read in [*sorted(found.reads, key=lambda read: len(read.elements)), last]:
-        added = [add for element, add in found.adds.items() if element in read.elements - seen]
+        new = read.elements - seen
+        added = [add for element, add in found.adds.items() if element in new]
         for add in added:
             if latest is not None and _returned(add) < latest.call:
                 text = (
