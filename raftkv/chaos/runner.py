@@ -292,7 +292,7 @@ class Run:
         record, workload = self.record, self._parts.workload
         told = told_by({name: one.seen for name, one in self._witnesses.items()})
         odd = [text for one in self._witnesses.values() for text in one.odd]
-        odd += left_out(self._witnesses.values(), told)
+        odd += left_out(self._witnesses.values())
         truth, crashes = self._truth(told), self._parts.crashes()
         record.operations.sort(key=lambda done: done.call)
         record.faults = list(self._parts.faults.records)

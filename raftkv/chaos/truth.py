@@ -77,10 +77,10 @@ class Witness:
             self.seen[revision] = changes
             self.position = max(self.position, revision)
 
-    def passed_over(self, known: Iterable[int]) -> list[int]:
-        """Return the revisions, of those ``known``, that the node left out before it told later ones."""
-        left_out = [one for one in known if FIRST_REVISION < one < self.position and one not in self.seen]
-        return [one for one in left_out if not any(before < one <= last for before, last in self.forgotten)]
+    def passed_over(self) -> list[int]:
+        """Return the revisions that the node left out before it told later ones: each has a change."""
+        absent = [one for one in range(FIRST_REVISION + 1, self.position) if one not in self.seen]
+        return [one for one in absent if not any(before < one <= last for before, last in self.forgotten)]
 
 
 def _change(event: Event) -> Change:
@@ -119,10 +119,9 @@ def truth_of(told: Sequence[Told]) -> Truth | None:
     return Truth([change for one in told for change in one.changes])
 
 
-def left_out(witnesses: Iterable[Witness], told: Sequence[Told]) -> list[str]:
-    """Say which node did not tell its witness a revision that another one told."""
-    known = dict.fromkeys(one.revision for one in told)
-    found = [(one, one.passed_over(known)) for one in witnesses]
+def left_out(witnesses: Iterable[Witness]) -> list[str]:
+    """Say which node did not tell its witness a revision, and then told later ones."""
+    found = [(one, one.passed_over()) for one in witnesses]
     return [
         f"{one.name}: of {len(missing)} revisions nothing was told, but of later ones: {missing[0]}, ..."
         for one, missing in found
