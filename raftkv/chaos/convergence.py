@@ -105,9 +105,11 @@ def difference(ends: Sequence[NodeEnd]) -> str:
         return f"the revisions are {_listed({end.name: end.revision for end in ends})}"
     if len({end.contents for end in ends}) > 1:
         return f"the keys differ: {_listed({end.name: end.contents for end in ends})}"
-    hashes = {(end.compact_revision, end.hash) for end in ends}
-    if len({compact for compact, _ in hashes}) < len(hashes):
-        return f"the hashes differ: {_listed({end.name: f'{end.hash:08x}' for end in ends})}"
+    hashed = [end for end in ends if end.hash != NO_HASH]
+    if len({end.compact_revision for end in hashed}) > 1:
+        return f"they are compacted to {_listed({end.name: end.compact_revision for end in hashed})}"
+    if len({end.hash for end in hashed}) > 1:
+        return f"the hashes differ: {_listed({end.name: f'{end.hash:08x}' for end in hashed})}"
     return ""
 
 

@@ -19,8 +19,8 @@ from raftkv.local import launch
 SNAPSHOT_COUNT = 1000
 """Entries between snapshots: small, so that a run of a minute goes through many of them."""
 
-PROGRESS_INTERVAL = "500ms"
-"""Between two progress notes of a watch: shorter than watches last, which by default see none."""
+PROGRESS_INTERVAL = "100ms"
+"""Between two progress notes of a watch: the shortest that there is, for watches do not last long."""
 
 _SHARED = frozenset({Can.PROCESSES, Can.LINKS, Can.CLIENT_LINKS, Can.MEMBERS, Can.TRANSFER, Can.SNAPSHOTS})
 

@@ -181,10 +181,11 @@ def test_what_is_no_folder_of_a_run_is_refused(text: str, tmp_path: Path) -> Non
     assert main(["chaos", "check", str(tmp_path / "nothing")]) == 2
 
 
-def test_equal_nodes_may_have_compacted_differently() -> None:
-    ends = [NodeEnd("n1", 9, 1, 5, "x"), NodeEnd("n2", 9, 2, 7, "x"), NodeEnd("n3", 9, -1, 0, "x")]
+def test_nodes_that_are_equal_have_the_same_hash_and_compaction_if_they_tell() -> None:
+    ends = [NodeEnd("n1", 9, 1, 5, "x"), NodeEnd("n2", 9, 1, 5, "x"), NodeEnd("n3", 9, -1, 0, "x")]
     assert difference(ends) == ""
-    assert "hashes differ" in difference([*ends, NodeEnd("n4", 9, 3, 7, "x")])
+    assert "hashes differ" in difference([*ends, NodeEnd("n4", 9, 3, 5, "x")])
+    assert "compacted to n1: 5, n2: 5, n4: 7" in difference([*ends, NodeEnd("n4", 9, 1, 7, "x")])
     assert "revisions" in difference([ends[0], ends[1]._replace(revision=8)])
 
 
