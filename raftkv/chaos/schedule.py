@@ -14,7 +14,6 @@ from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import ChaosError, NotNow
 from raftkv.chaos.external import External
 from raftkv.chaos.faults.catalogue import Kind, Lane, kinds_for
-from raftkv.chaos.figures import FULL_SECONDS
 from raftkv.chaos.system import Effect, Fault, FaultRecord
 from raftkv.errors import RaftKvError
 
@@ -76,7 +75,7 @@ class Schedule:
             system.safe_revision = safe_revision
         self._heard = heard
         self._reserved: Lane | None = None
-        self._is_full = False
+        self._has_room: dict[Lane, bool] = {}
 
     @property
     def missed(self) -> list[str]:
@@ -90,7 +89,6 @@ class Schedule:
         Raises ``ChaosError`` when it can't be made whole. When it is cancelled nothing is healed.
         """
         end = self._clock() + seconds
-        self._is_full = seconds >= FULL_SECONDS
         async with asyncio.TaskGroup() as lanes:
             for lane in Lane:
                 kinds = [kind for kind in self.kinds if kind.lane == lane]
@@ -122,6 +120,7 @@ class Schedule:
     async def _run_lane(self, lane: Lane, kinds: Sequence[Kind], end: float) -> None:
         random = Random(f"{self._seed}:faults:{lane}")  # noqa: S311  chance from a seed is the point
         first = True
+        self._has_room[lane] = (end - self._clock()) / len(kinds) >= LONGEST
         while self._clock() < end:
             fitting = len(kinds) if first else max(1, int((end - self._clock()) / COMFORTABLE))
             deck = random.sample(kinds, len(kinds))
@@ -174,7 +173,7 @@ class Schedule:
             return False
         self.active.append(kind.name)
         most = min(seconds, LONGEST_OUTAGE) if kind.outage else seconds
-        least = max(SHORTEST, kind.least, kind.long if self._is_full else 0.0)
+        least = max(SHORTEST, kind.least, kind.long if self._has_room[kind.lane] else 0.0)
         lasting = max(least, random.uniform(0.7, 1.0) * most)
         await asyncio.sleep(max(0.0, min(lasting, end - self._clock())))
         effects, problem = await self._end(fault)

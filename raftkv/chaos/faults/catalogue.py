@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
     ``impairs``: some nodes do not work, or not with the others; two such faults together may be an outage.
     ``least``: seconds after which it has its effect at the earliest, however many others are to come;
-    ``long``: the same in a run of a minute or more.
+    ``long``: the same where there is time enough for all of its lane to last long.
     """
 
     name: str
