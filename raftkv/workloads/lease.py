@@ -155,7 +155,7 @@ class LeaseWorkload(Group[LeaseClient]):
     def drawn(clients: int, random: Random) -> "LeaseWorkload":
         """Make one with choices of its own."""
         keys = random.choice((2, 6)) * max(1, clients // CLIENTS_A_CROWD)
-        return LeaseWorkload(clients, keys=keys, patience=random.choice((0.5, 0.9, 0.98)))
+        return LeaseWorkload(clients, keys=keys, patience=random.choice((0.8, 0.9, 0.98)))
 
     def draw(self, random: Random, number: int) -> Words:
         """See ``Workload``."""
