@@ -21,7 +21,14 @@ from raftkv.node.waiters import Waiter, Waiters
 from raftkv.raft.types import Entry, EntryKind, Role
 from raftkv.schema.kv import DeleteRangeRequest, RangeRequest, TxnRequest, TxnResponse
 from raftkv.service import KvService
-from raftkv.sim.mutants.families import FRESH_READS, LOST_WRITE, REFUSED_START, SNAPSHOT, STATE_MACHINE_SAFETY
+from raftkv.sim.mutants.families import (
+    FRESH_READS,
+    LOST_WRITE,
+    REFUSED_START,
+    SNAPSHOT,
+    STATE_MACHINE_SAFETY,
+    WATCHED,
+)
 from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch
 
 
@@ -210,7 +217,8 @@ MUTANTS = (
         "snapshot without the compact revision",
         s6_compact_revision_left_out,
         Hardness.MEDIUM,
-        (*SNAPSHOT, "past reads"),  # of what is compacted
+        (*SNAPSHOT, *WATCHED),
+        "watch",
     ),
     Mutant(
         "S7",

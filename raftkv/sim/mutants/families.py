@@ -60,3 +60,15 @@ FRESH_READS = (*_rules("read_is_fresh"), "linearizability")
 LOST_WRITE = ("durability", "exactly once", "wrong answer", "linearizability", *_rules("restart_recovers"))
 REFUSED_START = ("refused start", "liveness")
 LIVENESS = ("liveness", "progress", "disruption")
+WATCHED = (
+    "reliable",
+    "resumable",
+    "bookmarkable",
+    "converged",
+    "unique",
+    "ordered",
+    "atomic",
+    "future",
+    "compacted",
+)
+"""What a watch can do wrong with events."""

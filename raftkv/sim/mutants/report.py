@@ -19,7 +19,7 @@ _INTRODUCTION = """\
 A mutant is the program with one bug in it, most of them with a history in a public project. It lives in
 `raftkv/sim/mutants/`, outside the program, as a patch of one rule or function. `raftkv sim mutants` looks for
 each with the faults of the default campaign, from several base seeds, until a check fails. Clients are about
-keys and revisions (`--profile kv`), for the rows T and Z and S6b about watches, leases or locks; for those
+keys and revisions (`--profile kv`), for the rows T, Z and S6 about watches, leases or locks; for those
 about lease reads that option is on. `raftkv sim mutants --json >> FILE` hunts, and
 `raftkv sim mutants --read FILE --table docs/mutants.md` writes this page.
 
@@ -28,7 +28,7 @@ any; where most ended so, ">" stands before what they ran. The goals are 20 seed
 5,000 for H. *Of its row* says whether every check that failed first is one of the kind the row asks for; a
 rule of Raft is checked at every step, so it often speaks before harm is done. To see one again:
 `raftkv sim replay SEED --profile kv --mutant ID`, with the seed of the table (`lease-reads` for R5 and R7,
-`watch`, `lease` or `lock` for T, Z and S6b). Every fourth seed of a search has five members: add
+`watch`, `lease` or `lock` for T, Z, S6 and S6b). Every fourth seed of a search has five members: add
 `--nodes 5` where the seed divided by four leaves three. A seed holds for the state of the program that was
 hunted; a later change moves what it draws or when.
 

@@ -14,23 +14,11 @@ from raftkv.raft.types import Entry, EntryKind
 from raftkv.schema.kv import DeleteRangeRequest, PutRequest, TxnRequest
 from raftkv.schema.watch import WatchCreateRequest, WatchResponse
 from raftkv.service.watch import Watch, WatchStream
+from raftkv.sim.mutants.families import WATCHED
 from raftkv.sim.mutants.mutant import Hardness, Mutant, Patch
 
 FEW = 3
 """Revisions that nobody misses."""
-
-WATCHED = (
-    "reliable",
-    "resumable",
-    "bookmarkable",
-    "converged",
-    "unique",
-    "ordered",
-    "atomic",
-    "future",
-    "compacted",
-)
-"""What a watch can do wrong with events."""
 
 
 def t1_gap_before_live(patch: Patch) -> None:
