@@ -78,6 +78,12 @@ def test_a_bridge_is_reached_by_both_sides() -> None:
         assert sorted(len(hears(cut, node, 5)) for node in NODES) == [3, 3, 3, 3, 5]
 
 
+def test_the_leader_is_on_one_side_of_a_bridge() -> None:
+    """In the middle it would reach everybody, and followers have nothing to say to each other."""
+    for cut, leader in draws(partitions.bridge, 3):
+        assert len(hears(cut, leader, 3)) == 2
+
+
 def test_in_a_ring_of_five_each_hears_a_majority_and_no_two_the_same() -> None:
     for cut, _ in draws(partitions.ring, 5):
         heard = [frozenset(hears(cut, node, 5)) for node in NODES]

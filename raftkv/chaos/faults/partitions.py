@@ -61,11 +61,11 @@ def mute(random: Random, nodes: Sequence[str], leader: str) -> Cut:
 
 
 def bridge(random: Random, nodes: Sequence[str], leader: str) -> Cut:
-    """Split in two, but for one node that both sides reach."""
-    shuffled = random.sample(nodes, len(nodes))
-    middle = len(nodes) // 2
-    left, right = shuffled[:middle], shuffled[middle + 1 :]
-    detail = f"{', '.join(left)} | {', '.join(right)}, and {shuffled[middle]} reaches both"
+    """Split in two, but for one follower that both sides reach: between followers nothing would be held."""
+    between = random.choice([node for node in nodes if node != leader])
+    sides = [node for node in random.sample(nodes, len(nodes)) if node != between]
+    left, right = sides[: len(nodes) // 2], sides[len(nodes) // 2 :]
+    detail = f"{', '.join(left)} | {', '.join(right)}, and {between} reaches both"
     return Cut(both_ways(left, right), tuple(left), detail)
 
 
