@@ -37,6 +37,9 @@ BOLD = 0.15
 PATIENCE = 3.0
 """Seconds that it waits for the others otherwise, less where many are still to come."""
 
+FIRST_SECONDS = 60.0
+"""How long faults that take nodes away for a second time wait for those that have not come at all."""
+
 AGAIN_SECONDS = 0.2
 HEAL_SECONDS = 60.0
 
@@ -75,6 +78,7 @@ class Schedule:
             system.safe_revision = safe_revision
         self._heard = heard
         self._reserved: Lane | None = None
+        self._begun = 0.0
         self._has_room: dict[Lane, bool] = {}
 
     @property
@@ -88,7 +92,8 @@ class Schedule:
 
         Raises ``ChaosError`` when it can't be made whole. When it is cancelled nothing is healed.
         """
-        end = self._clock() + seconds
+        self._begun = self._clock()
+        end = self._begun + seconds
         async with asyncio.TaskGroup() as lanes:
             for lane in Lane:
                 kinds = [kind for kind in self.kinds if kind.lane == lane]
@@ -132,7 +137,7 @@ class Schedule:
                 kind = deck.pop(0)
                 share = (end - self._clock()) / (len(deck) + 1)
                 is_time = kind.name in bold or self._clock() > began + min(PATIENCE, share * PAUSE)
-                may_come = not kind.impairs or self._may_impair(lane, is_time=is_time)
+                may_come = not kind.impairs or self._may_impair(kind, is_time=is_time)
                 came = may_come and await self._have(kind, random, min(share * SHARE, LONGEST), end)
                 if came:
                     began = self._clock()
@@ -146,9 +151,18 @@ class Schedule:
                 await asyncio.sleep(AGAIN_SECONDS)
         self._give_back(lane)
 
-    def _may_impair(self, lane: Lane, *, is_time: bool) -> bool:
-        """Whether a fault of this lane may take nodes away: not while another lane waits for all nodes."""
-        return self._reserved in (None, lane) and (is_time or self._can_bear_more())
+    def _may_impair(self, kind: Kind, *, is_time: bool) -> bool:
+        """Whether a fault may take nodes away: not while another lane waits for all, or for a turn."""
+        if self._reserved not in (None, kind.lane) or self._others_first(kind):
+            return False
+        return is_time or self._can_bear_more()
+
+    def _others_first(self, kind: Kind) -> bool:
+        """Whether a kind has come already, and one of another lane has not for want of nodes."""
+        come = {record.kind for record in self.records}
+        waiting = [one for one in self.kinds if one.impairs and one.name not in {*come, *self.active}]
+        is_first = self._clock() < self._begun + FIRST_SECONDS
+        return is_first and kind.name in come and any(one.lane is not kind.lane for one in waiting)
 
     def _give_back(self, lane: Lane) -> None:
         """Let other lanes take nodes away again."""

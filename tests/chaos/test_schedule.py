@@ -87,6 +87,20 @@ class Crowded(Told):
         return await super().end()
 
 
+class Narrow(Told):
+    """Not possible while another one is there."""
+
+    async def begin(self, system: Any, random: Random) -> tuple[tuple[str, ...], str]:
+        if self.times.get("there", 0):
+            raise NotNow("another one is there")
+        self.times["there"] = 1
+        return await super().begin(system, random)
+
+    async def end(self) -> Sequence[Effect]:
+        self.times["there"] = 0
+        return await super().end()
+
+
 REFUSED: list[str] = []
 """Who waits for all nodes, once for each attempt."""
 
@@ -194,6 +208,19 @@ def test_what_needs_all_nodes_gets_them(loop: SimLoop) -> None:
     REFUSED.clear()
     run(loop, made, 60)
     assert made.missed == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_none_comes_twice_while_one_of_another_lane_has_not_come(loop: SimLoop, seed: int) -> None:
+    """Two partitions never came in a minute, as kills and pauses came for a second time."""
+    kinds = [kind for kind in KINDS if kind.impairs]
+    records = run(loop, schedule(loop, seed, kinds, Narrow), 60)
+    lanes = {kind.name: kind.lane for kind in kinds}
+    come: list[str] = []
+    for record in sorted(records, key=lambda one: one.begun):
+        if record.kind in come:
+            assert {lanes[name] for name in lanes.keys() - set(come)} <= {lanes[record.kind]}
+        come.append(record.kind)
 
 
 def test_what_proved_nothing_comes_again(loop: SimLoop) -> None:
