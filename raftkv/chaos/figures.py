@@ -163,7 +163,8 @@ def _of_faults(figures: Figures, wanted: Wanted) -> list[str]:
     missing = sorted(kind for kind, _ in wanted.kinds if not figures.fired.get(kind))
     needed = int(len(wanted.kinds) * share) or 1
     if len(wanted.kinds) - len(missing) < needed:
-        reasons.append(f"of the kinds of fault {', '.join(missing)} did nothing; at least {needed} have to")
+        names = ", ".join(missing)
+        reasons.append(f"of the kinds of fault {names} never came, or proved nothing; {needed} have to")
     changes = int(LEAST_LEADER_CHANGES * share)
     ends_leaders = any(group in ENDS_LEADERS for _, group in wanted.kinds)
     if ends_leaders and figures.leader_changes < changes:
