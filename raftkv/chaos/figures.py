@@ -163,8 +163,8 @@ def _of_faults(figures: Figures, wanted: Wanted) -> list[str]:
     missing = sorted(kind for kind, _ in wanted.kinds if not figures.fired.get(kind))
     needed = int(len(wanted.kinds) * share) or 1
     if len(wanted.kinds) - len(missing) < needed:
-        names = ", ".join(missing)
-        reasons.append(f"of the kinds of fault {names} never came, or proved nothing; {needed} have to")
+        proved = f"{len(wanted.kinds) - len(missing)} of {len(wanted.kinds)} kinds of fault proved something"
+        reasons.append(f"{proved}; at least {needed} have to; never came, or in vain: {', '.join(missing)}")
     changes = int(LEAST_LEADER_CHANGES * share)
     ends_leaders = any(group in ENDS_LEADERS for _, group in wanted.kinds)
     if ends_leaders and figures.leader_changes < changes:
