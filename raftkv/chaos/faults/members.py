@@ -6,6 +6,7 @@ it is.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
@@ -20,7 +21,7 @@ JOIN_SECONDS = 10.0
 AGAIN_SECONDS = 0.2
 
 
-class _Change:
+class _Change(ABC):
     """A change of the members that goes on until it is done, as a task of its own."""
 
     group = "members"
@@ -48,11 +49,13 @@ class _Change:
             release(self._cluster, self._claimed)
         return [Effect("members changed", self._done)]
 
+    @abstractmethod
     def _plan(self) -> str:
-        raise NotImplementedError
+        """Say what will be done."""
 
+    @abstractmethod
     async def _change(self) -> None:
-        raise NotImplementedError
+        """Do it."""
 
     async def _remove(self, node: Node) -> None:
         """Take a member out and, once it certainly is, end its process and wipe its data."""

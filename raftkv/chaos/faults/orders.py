@@ -1,6 +1,7 @@
 """Faults that a raftkv node has because it is told to (``serve --chaos``): of disks and its wall clock."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from random import Random
@@ -10,8 +11,9 @@ import aiohttp
 
 from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import NotNow
+from raftkv.chaos.faults.nodes import OfNodes
 from raftkv.chaos.faults.processes import bring_back
-from raftkv.chaos.faults.targets import Choose, claim, release
+from raftkv.chaos.faults.targets import Choose
 from raftkv.chaos.faults.tasks import ended
 from raftkv.chaos.system import Can, Effect
 from raftkv.faults.orders import LOG, SNAPSHOTS, ClockFault, DiskFault, Orders
@@ -31,7 +33,7 @@ EFFECTS = {
 _NO_ANSWER = (VerbRefused, aiohttp.ClientError, TimeoutError)
 
 
-class Ordered:
+class Ordered(ABC):
     """An order to some nodes, and another one that ends it. One that was restarted meanwhile has no fault."""
 
     group = ""
@@ -41,9 +43,9 @@ class Ordered:
     def __init__(self, choose: Choose) -> None:
         self._choose = choose
 
+    @abstractmethod
     def draw(self, random: Random) -> tuple[Orders, str]:
         """Draw what is ordered, and say it in words."""
-        raise NotImplementedError
 
     def over(self) -> Orders:
         """Return the order that ends it."""
@@ -150,41 +152,29 @@ class WrongClock(Ordered):
         return Orders(clock=ClockFault())
 
 
-class FailingDisk:
+class FailingDisk(OfNodes):
     """EIO: an fsync of the log fails, after which the node ends. At the end it is started again."""
 
     kind = "disk-eio"
     group = "disk"
     needs = Can.DISKS
 
-    def __init__(self, choose: Choose) -> None:
-        self._choose = choose
-
-    async def begin(self, system: Cluster, random: Random) -> tuple[tuple[str, ...], str]:
-        """See ``Fault``."""
-        self._cluster = system
-        self._names = await self._choose(system, random)
-        claim(system, self._names)
+    async def _strike(self, random: Random) -> str:
         orders = Orders(disks={LOG: DiskFault(fail_fsyncs=1, seconds=LIMIT_SECONDS)})
         try:
             for name in self._names:
-                system.node(name).down = True  # it is to end, and by itself
-                await system.verbs(name).order(orders)
+                self._cluster.node(name).down = True  # it is to end, and by itself
+                await self._cluster.verbs(name).order(orders)
         except _NO_ANSWER as error:
-            await self.end()
             raise NotNow(f"no node took the order: {error}") from error
-        return tuple(self._names), f"the next fsync of the log fails: {', '.join(self._names)}"
+        return f"the next fsync of the log fails: {', '.join(self._names)}"
 
-    async def end(self) -> Sequence[Effect]:
-        """See ``Fault``."""
+    async def _mend(self) -> Sequence[Effect]:
         cluster = self._cluster
-        try:
-            ended = [name for name in self._names if await cluster.is_gone(name, DIES_SECONDS)]
-            await cluster.end(self._names)
-            await bring_back(cluster, self._names)
-        finally:
-            release(cluster, self._names)
-        return [Effect("nodes ended by a failed fsync", len(ended))] if ended else []
+        gone = [name for name in self._names if await cluster.is_gone(name, DIES_SECONDS)]
+        await cluster.end(self._names)
+        await bring_back(cluster, self._names)
+        return [Effect("nodes ended by a failed fsync", len(gone))] if gone else []
 
 
 def counted(answer: Mapping[str, Any]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from random import Random
 
 from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import ChaosError
+from raftkv.chaos.faults.nodes import OfNodes
 from raftkv.chaos.faults.targets import Choose, claim, release
 from raftkv.chaos.system import Can, Effect
 
@@ -23,30 +24,23 @@ async def bring_back(cluster: Cluster, names: Sequence[str]) -> None:
         raise ChaosError(f"{', '.join(crashed)} ended when it was started again")
 
 
-class Kill:
+class Kill(OfNodes):
     """SIGKILL to the chosen ones at once: what was not written is lost. At the end they are started again."""
 
     group = "kill"
     needs = Can.PROCESSES
 
     def __init__(self, kind: str, choose: Choose) -> None:
+        super().__init__(choose)
         self.kind = kind
-        self._choose = choose
+        self._killed = 0
 
-    async def begin(self, system: Cluster, random: Random) -> tuple[tuple[str, ...], str]:
-        """See ``Fault``."""
-        self._cluster = system
-        self._names = await self._choose(system, random)
-        claim(system, self._names)
-        self._killed = await system.end(self._names)
-        return tuple(self._names), f"kill -9 of {', '.join(self._names)}"
+    async def _strike(self, random: Random) -> str:
+        self._killed = await self._cluster.end(self._names)
+        return f"kill -9 of {', '.join(self._names)}"
 
-    async def end(self) -> Sequence[Effect]:
-        """See ``Fault``."""
-        try:
-            await bring_back(self._cluster, self._names)
-        finally:
-            release(self._cluster, self._names)
+    async def _mend(self) -> Sequence[Effect]:
+        await bring_back(self._cluster, self._names)
         return [Effect("processes killed", self._killed)]
 
 
@@ -80,31 +74,25 @@ class RollingRestart:
             await bring_back(self._cluster, [name])
 
 
-class Pause:
+class Pause(OfNodes):
     """SIGSTOP: the chosen ones stand still, connections and all, and go on later as if nothing had been."""
 
     group = "pause"
     needs = Can.PROCESSES
 
     def __init__(self, kind: str, choose: Choose) -> None:
+        super().__init__(choose)
         self.kind = kind
-        self._choose = choose
 
-    async def begin(self, system: Cluster, random: Random) -> tuple[tuple[str, ...], str]:
-        """See ``Fault``."""
-        self._cluster = system
-        self._names = await self._choose(system, random)
-        claim(system, self._names)
+    async def _strike(self, random: Random) -> str:
         self._begun = asyncio.get_running_loop().time()
         for name in self._names:
-            system.pause(name)
-        return tuple(self._names), f"SIGSTOP to {', '.join(self._names)}"
+            self._cluster.pause(name)
+        return f"SIGSTOP to {', '.join(self._names)}"
 
-    async def end(self) -> Sequence[Effect]:
-        """See ``Fault``."""
+    async def _mend(self) -> Sequence[Effect]:
         stopped = sum(self._cluster.stands_still(name) for name in self._names)
         for name in self._names:
             self._cluster.resume(name)
-        release(self._cluster, self._names)
         seconds = asyncio.get_running_loop().time() - self._begun
         return [Effect("seconds stopped", seconds * stopped)] if stopped else []

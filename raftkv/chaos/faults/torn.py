@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from raftkv.chaos.cluster import Cluster
 from raftkv.chaos.errors import ChaosError
+from raftkv.chaos.faults.nodes import OfNodes
 from raftkv.chaos.faults.processes import bring_back
-from raftkv.chaos.faults.targets import Choose, claim, release
 from raftkv.chaos.system import Can, Effect
 from raftkv.storage.disk import FileDisk
 from raftkv.storage.inspection import Inspection, inspect
@@ -24,36 +23,21 @@ CUT_WORDS = "cut an unfinished batch"
 MAX_PAYLOAD_BYTES = 2000
 
 
-class TornKill:
+class TornKill(OfNodes):
     """kill -9 of the chosen ones, each with an unfinished batch at the end of its log at its next start."""
 
     kind = "kill-torn"
     group = "torn"
     needs = Can.DISKS
 
-    def __init__(self, choose: Choose) -> None:
-        self._choose = choose
-
-    async def begin(self, system: Cluster, random: Random) -> tuple[tuple[str, ...], str]:
-        """See ``Fault``."""
-        self._cluster = system
-        self._names = await self._choose(system, random)
-        claim(system, self._names)
+    async def _strike(self, random: Random) -> str:
         self._cut_before = self._times_cut()
-        await system.end(self._names)
-        try:
-            torn = [await tear(system.node(name).place.data, random) for name in self._names]
-        except BaseException:
-            await self.end()
-            raise
-        return tuple(self._names), f"kill -9, {' and '.join(map(str, torn))} bytes of an unfinished batch"
+        await self._cluster.end(self._names)
+        torn = [await tear(self._cluster.node(name).place.data, random) for name in self._names]
+        return f"kill -9, {' and '.join(map(str, torn))} bytes of an unfinished batch"
 
-    async def end(self) -> Sequence[Effect]:
-        """See ``Fault``."""
-        try:
-            await bring_back(self._cluster, self._names)
-        finally:
-            release(self._cluster, self._names)
+    async def _mend(self) -> Sequence[Effect]:
+        await bring_back(self._cluster, self._names)
         found = self._times_cut() - self._cut_before
         return [Effect("torn tails found and cut", found)] if found else []
 
@@ -65,7 +49,7 @@ class TornKill:
 async def tear(data: Path, random: Random) -> int:
     """Write part of a batch behind the last good one of a log that nobody uses; return how many bytes.
 
-    None where the segment has no room for it, or has a torn tail. Raises ``ChaosError`` for a damaged log.
+    0 where the segment has no room for it, or has a torn tail. Raises ``ChaosError`` for a damaged log.
     """
     disk = FileDisk(writable=False)
     try:

@@ -4,6 +4,7 @@ Each goes on, again and again, for as long as it lasts.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
@@ -18,7 +19,7 @@ from raftkv.chaos.system import Can, Effect
 from raftkv.errors import RaftKvError
 
 
-class _Again:
+class _Again(ABC):
     """Something done every so often; a time that fails does not count."""
 
     kind = ""
@@ -41,9 +42,9 @@ class _Again:
         await ended(self._task)
         return [Effect(self.what, self._amount)] if self._amount else []
 
+    @abstractmethod
     async def once(self) -> float:
         """Do it; return how much that was. What it raises of raftkv's errors is expected now and then."""
-        raise NotImplementedError
 
     async def _go_on(self) -> None:
         while True:
