@@ -15,8 +15,18 @@ from raftkv.checkers.history import Outcome
 from raftkv.checkers.records import BANK, write_records
 from raftkv.errors import ConfigError, RaftKvError
 from raftkv.schema.kv import RangeResponse
-from raftkv.workloads.messages import absent, answers_of, found_in, get, get_all, only, put, txn, unchanged
-from raftkv.workloads.outcomes import WrongAnswer
+from raftkv.workloads.messages import (
+    absent,
+    answers_of,
+    found_in,
+    get,
+    get_all,
+    number_in,
+    only,
+    put,
+    txn,
+    unchanged,
+)
 from raftkv.workloads.port import Finding, Port, Truth, Words
 from raftkv.workloads.record import Group, Recorder
 
@@ -54,7 +64,7 @@ class BankClient(Recorder):
         except RaftKvError:
             return Outcome.FAIL  # nothing was sent that changes anything
         found = [found_in(answer, name) for answer, name in zip(answers, (source, target), strict=True)]
-        balances = [0 if kv is None else _number(kv.value) for kv in found]
+        balances = [0 if kv is None else number_in(kv.value) for kv in found]
         if balances[0] < amount:
             return self.write_down(request, begun, port.now(), None, Outcome.FAIL)
         guards = [
@@ -75,7 +85,7 @@ class BankClient(Recorder):
         if isinstance(response, Outcome):
             return response
         kvs = only(RangeResponse, response).kvs
-        return self._balances([(kv.key.decode(), _number(kv.value)) for kv in kvs], begun, port)
+        return self._balances([(kv.key.decode(), number_in(kv.value)) for kv in kvs], begun, port)
 
     async def _audit(self, port: Port) -> Outcome:
         request, begun = ("read",), port.now()
@@ -85,18 +95,11 @@ class BankClient(Recorder):
             return response
         _, answers = answers_of(message, response)
         found = [(name, found_in(answer, name)) for name, answer in zip(NAMES, answers, strict=True)]
-        balances = [(name, None if kv is None else _number(kv.value)) for name, kv in found]
+        balances = [(name, None if kv is None else number_in(kv.value)) for name, kv in found]
         return self._balances(balances, begun, port)
 
     def _balances(self, balances: Sequence[tuple[str, int | None]], begun: float, port: Port) -> Outcome:
         return self.write_down(("read",), begun, port.now(), tuple(balances), Outcome.OK)
-
-
-def _number(value: bytes) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise WrongAnswer(f"not a balance that anybody wrote: {value!r}") from None
 
 
 class BankWorkload(Group[BankClient]):

@@ -8,14 +8,13 @@
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 from raftkv.checkers.counter import check_counter
 from raftkv.checkers.history import Outcome
 from raftkv.checkers.records import COUNTER, write_records
 from raftkv.errors import ConfigError, RaftKvError
-from raftkv.workloads.messages import answers_of, clear, found_in, get, put, txn, unchanged
-from raftkv.workloads.outcomes import WrongAnswer
+from raftkv.schema.kv import KeyValue
+from raftkv.workloads.messages import answers_of, clear, found_in, get, number_in, put, txn, unchanged
 from raftkv.workloads.port import Finding, Port, Truth, Words
 from raftkv.workloads.record import Group, Recorder
 
@@ -58,11 +57,8 @@ class CounterClient(Recorder):
         return self.write_down(request, begun, port.now(), value, Outcome.OK)
 
 
-def _value(kv: Any) -> int:
-    try:
-        return 0 if kv is None else int(kv.value)
-    except ValueError:
-        raise WrongAnswer(f"not a count that anybody wrote: {kv.value!r}") from None
+def _value(kv: KeyValue | None) -> int:
+    return 0 if kv is None else number_in(kv.value)
 
 
 class CounterWorkload(Group[CounterClient]):

@@ -23,12 +23,12 @@ from raftkv.workloads.messages import (
     found_in,
     get,
     get_all,
+    number_in,
     only,
     put,
     txn,
     unchanged,
 )
-from raftkv.workloads.outcomes import WrongAnswer
 from raftkv.workloads.port import Finding, Port, Truth, Words
 from raftkv.workloads.record import Group, Recorder
 
@@ -84,20 +84,13 @@ class SetClient(Recorder):
         if isinstance(response, Outcome):
             return response
         _, (own, shared) = answers_of(message, response)
-        elements = [_number(kv.value) for kv in only(RangeResponse, own).kvs]
+        elements = [number_in(kv.value) for kv in only(RangeResponse, own).kvs]
         elements += _shared(found_in(shared, SHARED))
         return self.write_down(request, begun, port.now(), tuple(elements), Outcome.OK)
 
 
 def _shared(kv: KeyValue | None) -> list[int]:
-    return [] if kv is None else [_number(one) for one in kv.value.split()]
-
-
-def _number(value: bytes) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise WrongAnswer(f"not an element that anybody added: {value!r}") from None
+    return [] if kv is None else [number_in(one) for one in kv.value.split()]
 
 
 class SetWorkload(Group[SetClient]):

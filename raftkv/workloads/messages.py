@@ -141,6 +141,14 @@ async def token_of(port: Port, key: bytes) -> int:
     return 0 if kv is None else kv.create_revision
 
 
+def number_in(value: bytes) -> int:
+    """Return the number that a value is; clients write no others. Raises WrongAnswer."""
+    try:
+        return int(value)
+    except ValueError:
+        raise WrongAnswer(f"not a number, and so nothing that anybody wrote: {value!r}") from None
+
+
 def found_in(response: Any, key: str) -> KeyValue | None:
     """Return what a range of one key found; None: it is not there. Raises WrongAnswer."""
     found = only(RangeResponse, response).kvs
