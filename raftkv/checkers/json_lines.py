@@ -28,7 +28,7 @@ def json_events(text: str, model: str, name: str) -> tuple[Iterator[Event], dict
     """Return the events of a history of a model, and its header. Raises ``HistoryError``."""
     lines = ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
     number, line = next(lines)
-    header = _json_object(line, f"{name}:{number}")
+    header = json_object(line, f"{name}:{number}")
     if header.get("format") != FORMAT:
         raise HistoryError(f"{name}:{number}", f'the first line must be a header with "format":"{FORMAT}"')
     if header.get("model") != model:
@@ -41,7 +41,8 @@ def no_json(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _json_object(line: str, place: str) -> dict[str, Any]:
+def json_object(line: str, place: str) -> dict[str, Any]:
+    """Return the object that a line is; raises ``HistoryError``."""
     try:
         value = json.loads(line, parse_constant=no_json)
     except (ValueError, RecursionError) as error:
@@ -54,7 +55,7 @@ def _json_object(line: str, place: str) -> dict[str, Any]:
 def _json_events(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Event]:
     for number, line in lines:
         place = f"{name}:{number}"
-        item = _json_object(line, place)
+        item = json_object(line, place)
         process, event_type = item.get("process"), item.get("type")
         if event_type not in TYPES or type(process) is not int:
             raise HistoryError(

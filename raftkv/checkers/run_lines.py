@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from raftkv.checkers.change_lines import as_bytes, as_text, change_object, changes_of, whole
 from raftkv.checkers.changes import Change
 from raftkv.checkers.history import HistoryError, Operation, Outcome
-from raftkv.checkers.json_lines import FORMAT, no_json
+from raftkv.checkers.json_lines import FORMAT, json_object
 from raftkv.checkers.shapes import Shapes, fits
 
 WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError)
@@ -36,7 +36,7 @@ def read_lines(text: str, model: str, name: str) -> Lines:
     lines = [(f"{name}:{at}", line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise HistoryError(name, "the file is empty")
-    objects = [(place, _object(line, place)) for place, line in lines]
+    objects = [(place, json_object(line, place)) for place, line in lines]
     place, header = objects.pop(0)
     if header.get("format") != FORMAT:
         raise HistoryError(place, f'the first line must be a header with "format":"{FORMAT}"')
@@ -89,16 +89,6 @@ def operation_object(operation: Operation) -> dict[str, Any]:
 
 def _line(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def _object(line: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line, parse_constant=no_json)
-    except (ValueError, RecursionError) as error:
-        raise HistoryError(place, f"no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise HistoryError(place, "expected a JSON object")
-    return value
 
 
 def _operation(item: dict[str, Any], place: str, shapes: Shapes) -> Operation:
