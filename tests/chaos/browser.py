@@ -4,13 +4,10 @@ In a wide and a narrow window, light and dark: nothing is wider than the window,
 the page, and the browser has nothing to complain about. Needs ``chromium``.
 """
 
-import argparse
-import asyncio
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.viewer.browser import WIDER, WINDOWS, Browser, browser
+from tests.viewer.browser import WIDER, WINDOWS, Browser, run
 
 WHOLE = "document.documentElement.scrollHeight"
 MARKS = "document.querySelectorAll('#picture rect').length"
@@ -39,24 +36,5 @@ async def look_at(tab: Browser, page: Path, pictures: Path | None) -> None:
     sys.stdout.write(f"{page}: fine\n")
 
 
-async def look_at_all(pages: list[Path], home: Path, pictures: Path | None) -> None:
-    """Look at one page after the other."""
-    async with browser(home) as tab:
-        for page in pages:
-            await look_at(tab, page, pictures)
-
-
-def main() -> None:
-    """Look at the pages that the command names."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pages", nargs="+", type=Path)
-    parser.add_argument("--pictures", type=Path, help="folder for what the windows show")
-    arguments = parser.parse_args()
-    if arguments.pictures is not None:
-        arguments.pictures.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        asyncio.run(look_at_all(arguments.pages, Path(name, "home"), arguments.pictures))
-
-
 if __name__ == "__main__":
-    main()
+    run(str(__doc__).partition("\n")[0], look_at)

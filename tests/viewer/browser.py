@@ -15,7 +15,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -304,26 +304,30 @@ def example_pages(folder: Path) -> list[Path]:
     raise SystemExit("no seed fails")
 
 
-async def look_at_all(pages: list[Path], home: Path, pictures: Path | None) -> None:
+LookAt = Callable[[Browser, Path, Path | None], Awaitable[None]]
+"""Looks at one page; keeps pictures in a folder if one is given."""
+
+
+async def look_at_all(look: LookAt, pages: list[Path], home: Path, pictures: Path | None) -> None:
     """Look at one page after the other."""
     async with browser(home) as tab:
         for page in pages:
-            await look_at(tab, page, pictures)
+            await look(tab, page, pictures)
 
 
-def main() -> None:
-    """Look at the pages that the command names."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pages", nargs="*", type=Path)
+def run(description: str, look: LookAt, examples: Callable[[Path], list[Path]] | None = None) -> None:
+    """Look at the pages that the command names; ``examples`` makes some in a folder where it names none."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("pages", nargs="*" if examples else "+", type=Path)
     parser.add_argument("--pictures", type=Path, help="folder for what the windows show")
     arguments = parser.parse_args()
     if arguments.pictures is not None:
         arguments.pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pages = arguments.pages or example_pages(folder)
-        asyncio.run(look_at_all(pages, folder / "home", arguments.pictures))
+        pages = arguments.pages or (examples(folder) if examples else [])
+        asyncio.run(look_at_all(look, pages, folder / "home", arguments.pictures))
 
 
 if __name__ == "__main__":
-    main()
+    run(str(__doc__).partition("\n")[0], look_at, example_pages)
